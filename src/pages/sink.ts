@@ -1,0 +1,30 @@
+import type { RamBlock } from "./block.ts";
+
+/**
+ * Pages of one block whose bytes lie in one chunk. The arrays and the chunk are reused: valid until the call returns.
+ *
+ * Page k (k < count) is page index `pages[k]` of block `block`; its bytes are chunk[offsets[k] .. offsets[k] + pageSize).
+ */
+export interface PageBatch {
+  block: RamBlock;
+  count: number;
+  readonly pages: Float64Array;
+  readonly offsets: Uint32Array;
+  chunk: Uint8Array;
+}
+
+/**
+ * Takes what a page stream or a page map gives, in any order; a page may come again, the last word counts.
+ *
+ * Methods return a promise only when they have to wait; a caller awaits only then.
+ */
+export interface Sink {
+  writePages(batch: PageBatch): void | Promise<void>;
+  /** Pages [first, first + count) are zero. */
+  zeroPages(block: RamBlock, first: number, count: number): void | Promise<void>;
+  /** Every page of a round has been given; what follows may write the same pages again. */
+  barrier(): void | Promise<void>;
+  finish(): Promise<void>;
+  /** Gives up: releases what is held and leaves nothing half-made behind. */
+  abort(): Promise<void>;
+}
