@@ -1,5 +1,5 @@
-import type { ExtentList } from "./extents.ts";
 import type { RamBlock } from "./block.ts";
+import type { ExtentList } from "./extents.ts";
 import type { Store } from "./store.ts";
 
 /**

@@ -1,0 +1,37 @@
+import type { Notice, OperationContext } from "./progress.ts";
+
+export interface ResumeOptions extends OperationContext {
+  readonly file: string;
+  /** Attach to a QEMU that waits in `-incoming defer`: `PATH`, `unix:PATH` or `tcp:HOST:PORT` on loopback. */
+  readonly qmp?: string;
+  /** Start this QEMU: program and arguments, never through a shell. */
+  readonly command?: readonly string[];
+  /** Run the argv recorded in the snapshot. */
+  readonly runRecorded?: boolean;
+  /** Asked before the recorded argv is run when neither `qmp` nor `command` nor `runRecorded` is given; no answer means no. */
+  readonly confirm?: (argv: readonly string[]) => Promise<boolean>;
+  readonly paused?: boolean;
+  /** Go on although disks changed since the save. */
+  readonly force?: boolean;
+}
+
+export interface ResumeResult {
+  readonly path: string;
+  readonly uuid: string | null;
+  readonly qemuVersion: string;
+  /** How the pages went in. */
+  readonly transport: "mapped-ram" | "stream";
+  readonly transportReason: string;
+  readonly runState: string;
+  /** Milliseconds. `ready`: QEMU started and answered; `load`: all RAM and devices in. */
+  readonly times: { readonly ready: number; readonly load: number; readonly total: number };
+  /** Milliseconds since the snapshot was taken, null when not recorded: the guest's clock jumps by this. */
+  readonly age: number | null;
+  readonly notices: readonly Notice[];
+  /** The QEMU that was started; null when attached. `ended` settles with its exit code or signal. */
+  readonly process: {
+    readonly pid: number;
+    readonly qmp: string;
+    readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  } | null;
+}

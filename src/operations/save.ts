@@ -1,0 +1,58 @@
+import type { Notice, OperationContext } from "./progress.ts";
+
+export type SaveMode = "stop" | "live" | "background";
+export type ThenAction = "resume" | "pause" | "quit";
+
+export interface SaveOptions extends OperationContext {
+  /** Final path of the snapshot. */
+  readonly out: string;
+  /** `PATH`, `unix:PATH` or `tcp:HOST:PORT` on loopback. */
+  readonly qmp: string;
+  /** Default `stop`. */
+  readonly mode?: SaveMode;
+  /** Default `resume`: the guest goes on in the state it was in. */
+  readonly then?: ThenAction;
+  /** Bytes a second; default: no limit. */
+  readonly maxBandwidth?: number;
+  /** Live only: milliseconds after which `onLimit` applies. */
+  readonly maxTime?: number;
+  /** Live only: dirty rounds after which `onLimit` applies. */
+  readonly maxRounds?: number;
+  /** Live only, default `stop`: the guest is stopped and the rest saved; `abort`: the save fails, the guest goes on. */
+  readonly onLimit?: "stop" | "abort";
+  /** Folder for our migration socket, reachable by QEMU's user. */
+  readonly socketDir?: string;
+  /** Go on where a combination is known to lose guest memory. */
+  readonly force?: boolean;
+}
+
+export interface SaveResult {
+  readonly path: string;
+  /** Snapshot uuid, as in the trailer. */
+  readonly uuid: string;
+  readonly mode: SaveMode;
+  readonly then: ThenAction;
+  readonly qemuVersion: string;
+  readonly machine: string;
+  readonly guestName: string | null;
+  /** Run state before, and after the command. */
+  readonly runState: { readonly before: string; readonly after: string };
+  /** Milliseconds. `guestPause` is from STOP to RESUME (null: it was not running, or does not go on). */
+  readonly times: {
+    readonly total: number;
+    readonly ram: number;
+    readonly sync: number;
+    readonly guestPause: number | null;
+  };
+  /** Bytes. */
+  readonly sizes: {
+    readonly ram: number;
+    readonly apparent: number;
+    readonly allocated: number;
+    readonly received: number;
+  };
+  /** Counts of pages; `rewritten` is how many PAGE records hit a page that was written before. */
+  readonly pages: { readonly total: number; readonly data: number; readonly zero: number; readonly rewritten: number };
+  readonly rounds: number;
+  readonly notices: readonly Notice[];
+}
