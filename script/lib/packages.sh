@@ -1,0 +1,46 @@
+# What the guests and tests need from the system's packages. To be sourced after common.sh.
+
+# program or file to look for -> package that brings it
+qemu_needs=(
+  qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils busybox:busybox-static cpio:cpio
+  mke2fs:e2fsprogs xz:xz-utils dpkg-deb:dpkg
+)
+test_needs=(nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux)
+
+missing_packages() {
+  local need probe package
+  for need in "$@"; do
+    probe=${need%%:*} package=${need#*:}
+    case $probe in
+    /usr/include/stdio.h) [ -e /usr/include/stdio.h ] || echo "$package" ;;
+    # A busybox that is linked dynamically is of no use in an initramfs.
+    busybox) { have busybox && dpkg-query -W -f='${Status}' busybox-static 2>/dev/null | grep -q 'ok installed'; } || echo "$package" ;;
+    *) PATH=$PATH:/usr/sbin:/sbin have "$probe" || echo "$package" ;;
+    esac
+  done | sort -u | tr '\n' ' '
+}
+
+# Runs a command as root: directly, or with a sudo that asks nothing. 2: neither is possible.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo && sudo -n true 2>/dev/null; then sudo -n "$@"; else return 2; fi
+}
+
+install_packages() {
+  local missing log=$cache/apt-install.log
+  missing=$(missing_packages "$@")
+  if [ -z "${missing// /}" ]; then return 0; fi
+  if ! have apt-get; then
+    problem "no apt-get here; install by hand: $missing"
+    return 0
+  fi
+  local command="apt-get update && apt-get install -y --no-install-recommends ${missing% }"
+  if ! as_root true; then
+    problem "packages are missing and there is no root here; run this once, then again script/setup:  sudo sh -c '$command'"
+    return 0
+  fi
+  say "installing ${missing% }"
+  if ! as_root env DEBIAN_FRONTEND=noninteractive sh -c "$command" >"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    problem "apt-get could not install ${missing% } (all of it in ${log#"$root"/})"
+  fi
+}
