@@ -4,7 +4,7 @@
  */
 
 let cachedBuffer: ArrayBufferLike | undefined;
-let cachedWords = new Uint32Array(0);
+let cachedWords: Uint32Array = new Uint32Array(0);
 
 function wordsOf(buffer: ArrayBufferLike): Uint32Array {
   if (buffer !== cachedBuffer) {

@@ -1,0 +1,119 @@
+import { constants, type Stats } from "node:fs";
+import { FixedramError, systemError } from "../errors.ts";
+import type { Store } from "../pages/store.ts";
+import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
+
+/** Tells one file, in one state, from another: two opens that give the same identity read the same bytes. */
+export interface FileIdentity {
+  readonly dev: string;
+  readonly ino: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Nanoseconds since 1970, in decimal. */
+  readonly mtimeNs: string;
+}
+
+/** A local regular file, open for reading. */
+export class FileStore implements Store {
+  readonly name: string;
+  readonly size: number;
+  readonly identity: FileIdentity;
+  /** Bytes the filesystem holds for the file as of opening; holes take none. */
+  readonly allocated: number;
+  readonly fd: number;
+  readonly #calls: FileSystemCalls;
+  #open = true;
+
+  private constructor(path: string, fd: number, calls: FileSystemCalls) {
+    const stat = calls.fstatSync(fd, { bigint: true });
+    this.name = path;
+    this.fd = fd;
+    this.#calls = calls;
+    this.size = Number(stat.size);
+    this.allocated = Number(stat.blocks * 512n);
+    this.identity = { dev: String(stat.dev), ino: String(stat.ino), size: this.size, mtimeNs: String(stat.mtimeNs) };
+  }
+
+  /**
+   * @throws `file.not-regular` for a folder, pipe, socket or device; `system.not-found`, `system.permission`, `system.io`
+   */
+  static open(path: string, calls: FileSystemCalls = nodeCalls): FileStore {
+    try {
+      // Looked at before it is opened: opening a pipe or a device can wait, or do something.
+      requireRegular(path, calls.statSync(path));
+      const fd = calls.openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const stat = calls.fstatSync(fd, { bigint: true });
+        if (!stat.isFile()) throw notRegular(path, "something else by the time it was opened");
+        return new FileStore(path, fd, calls);
+      } catch (error) {
+        calls.closeSync(fd);
+        throw error;
+      }
+    } catch (error) {
+      throw systemError(error, path, "Opening the file");
+    }
+  }
+
+  /** Reads up to target.length bytes at `position` without leaving the thread; fewer only at the end of the file. */
+  readonly readSync = (target: Uint8Array, position: number): number => {
+    let done = 0;
+    try {
+      while (done < target.length) {
+        const count = this.#calls.readSync(this.fd, target, done, target.length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+    }
+    return done;
+  };
+
+  async read(target: Uint8Array, position: number, signal?: AbortSignal): Promise<number> {
+    let done = 0;
+    try {
+      while (done < target.length) {
+        signal?.throwIfAborted();
+        const count = await this.#calls.read(this.fd, target, done, target.length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+    }
+    return done;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#calls.closeSync(this.fd);
+  }
+}
+
+/** What a path leads to, in the words used to a person; null for a regular file. */
+export function kindOfFile(stat: Stats): string | null {
+  if (stat.isFile()) return null;
+  if (stat.isDirectory()) return "folder";
+  if (stat.isFIFO()) return "pipe";
+  if (stat.isSocket()) return "socket";
+  if (stat.isCharacterDevice()) return "character device";
+  if (stat.isBlockDevice()) return "block device";
+  return "special file";
+}
+
+function requireRegular(path: string, stat: Stats): void {
+  const kind = kindOfFile(stat);
+  if (kind !== null) throw notRegular(path, `a ${kind}`);
+}
+
+function notRegular(path: string, found: string): FixedramError {
+  return new FixedramError("file.not-regular", `The path leads to ${found}, not to a regular file`, {
+    path,
+    expected: "a regular file",
+    found,
+    hint: "A snapshot is read at any place, so it must be a file on disk: copy it to one first.",
+  });
+}

@@ -1,0 +1,199 @@
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { FixedramError, systemError } from "../errors.ts";
+import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
+import { inspectTarget, partialPath, type TargetPlace } from "./target-path.ts";
+
+/** Most views the system takes in one writev. */
+const maxViews = 1024;
+
+/**
+ * A file being written beside its final name: `.NAME.fixedram-PID-RANDOM.partial`, made new with mode 0600, written at any
+ * place, and given its name only by {@link TargetFile.commit}, when every byte is on disk. Until then an older file of that
+ * name stays as it is.
+ *
+ * Errors: `system.disk-full`, `system.permission`, `system.io`, with the partial file's path.
+ */
+export class TargetFile {
+  readonly place: TargetPlace;
+  /** Where the bytes are until commit. */
+  readonly partial: string;
+  readonly fd: number;
+  readonly #calls: FileSystemCalls;
+  #state: "open" | "renamed" | "closed" = "open";
+
+  private constructor(place: TargetPlace, partial: string, fd: number, calls: FileSystemCalls) {
+    this.place = place;
+    this.partial = partial;
+    this.fd = fd;
+    this.#calls = calls;
+  }
+
+  /** Makes the partial file. @throws what {@link inspectTarget} throws; `system.*` */
+  static create(target: string | TargetPlace, calls: FileSystemCalls = nodeCalls): TargetFile {
+    const place = typeof target === "string" ? inspectTarget(target, calls) : target;
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW;
+    const partial = partialPath(place.path, process.pid, randomBytes(6).toString("hex"));
+    try {
+      return new TargetFile(place, partial, calls.openSync(partial, flags, 0o600), calls);
+    } catch (error) {
+      throw systemError(error, partial, "Making the temporary file beside the target");
+    }
+  }
+
+  /** Writes all of `bytes` at `position`. */
+  write(bytes: Uint8Array, position: number): void {
+    let done = 0;
+    try {
+      while (done < bytes.length) {
+        const count = this.#calls.writeSync(this.fd, bytes, done, bytes.length - done, position + done);
+        if (count <= 0) throw noProgress(this.partial, position + done);
+        done += count;
+      }
+    } catch (error) {
+      throw this.#failed(error, `Writing at byte ${position + done}`);
+    }
+  }
+
+  /** Writes all of `views`, one after the other, from `position`; any number of them. */
+  writev(views: readonly Uint8Array[], position: number): void {
+    for (let first = 0; first < views.length; first += maxViews) {
+      const group = views.length <= maxViews ? views : views.slice(first, first + maxViews);
+      position += this.#writeGroup(group, position);
+    }
+  }
+
+  #writeGroup(group: readonly Uint8Array[], position: number): number {
+    let length = 0;
+    for (const view of group) length += view.length;
+    let done = 0;
+    try {
+      if (length > 0) done = this.#calls.writevSync(this.fd, group, position);
+    } catch (error) {
+      throw this.#failed(error, `Writing at byte ${position}`);
+    }
+    // A short write is rare (a disk that fills, a signal): the rest goes view by view.
+    let start = 0;
+    for (const view of group) {
+      if (done >= length) break;
+      const end = start + view.length;
+      if (end > done) {
+        const skip = Math.max(0, done - start);
+        this.write(view.subarray(skip), position + start + skip);
+      }
+      start = end;
+    }
+    return length;
+  }
+
+  /** Reads back up to target.length bytes at `position`; fewer only at the end of what was written. */
+  read(target: Uint8Array, position: number): number {
+    let done = 0;
+    try {
+      while (done < target.length) {
+        const count = this.#calls.readSync(this.fd, target, done, target.length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      throw this.#failed(error, `Reading back at byte ${position + done}`);
+    }
+    return done;
+  }
+
+  /** Sets the file's size, bytes; a larger one leaves a hole. */
+  truncate(size: number): void {
+    try {
+      this.#calls.ftruncateSync(this.fd, size);
+    } catch (error) {
+      throw this.#failed(error, "Setting the file's size");
+    }
+  }
+
+  /** Size and allocated bytes (without holes) of the file as it is now. */
+  sizes(): { readonly apparent: number; readonly allocated: number } {
+    const stat = this.#calls.fstatSync(this.fd, { bigint: true });
+    return { apparent: Number(stat.size), allocated: Number(stat.blocks * 512n) };
+  }
+
+  /** Waits until every byte is on disk. */
+  async sync(): Promise<void> {
+    try {
+      await this.#calls.fsync(this.fd);
+    } catch (error) {
+      throw this.#failed(error, "Bringing the file to disk");
+    }
+  }
+
+  /**
+   * Syncs the file, gives it its final name in place of an older file, syncs the folder and closes. After a failure
+   * {@link TargetFile.abort} removes the partial file; a failed sync is never tried again, for the system forgets what it lost.
+   */
+  async commit(): Promise<void> {
+    await this.sync();
+    this.rename();
+    await this.syncFolder();
+    this.#close();
+  }
+
+  /** The rename alone, for a caller that goes through the steps of {@link TargetFile.commit} by itself. */
+  rename(): void {
+    if (this.#state !== "open") throw new Error(`the target file is ${this.#state}`);
+    try {
+      this.#calls.renameSync(this.partial, this.place.path);
+    } catch (error) {
+      throw systemError(error, this.place.path, "Giving the file its final name");
+    }
+    this.#state = "renamed";
+  }
+
+  async syncFolder(): Promise<void> {
+    const { folder } = this.place;
+    try {
+      const fd = this.#calls.openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+      try {
+        await this.#calls.fsync(fd);
+      } finally {
+        this.#calls.closeSync(fd);
+      }
+    } catch (error) {
+      throw systemError(error, folder, "Bringing the folder to disk");
+    }
+  }
+
+  /** Closes, and removes the partial file unless it already carries the final name. Never throws; may be called again. */
+  async abort(): Promise<void> {
+    const { partial } = this;
+    if (this.#state === "open") {
+      try {
+        this.#calls.unlinkSync(partial);
+      } catch {
+        // The next save to the same path names what is left.
+      }
+    }
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    try {
+      this.#calls.closeSync(this.fd);
+    } catch {
+      // Nothing can be lost here: the bytes were synced, or the file is gone.
+    }
+  }
+
+  #failed(error: unknown, doing: string): FixedramError {
+    return systemError(error, this.partial, doing, hintFor(error));
+  }
+}
+
+function noProgress(path: string, offset: number): FixedramError {
+  return new FixedramError("system.io", "The system wrote nothing and named no error", { path, offset });
+}
+
+function hintFor(error: unknown): string | undefined {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === "ENOSPC" || code === "EDQUOT" ? "Free some space, or save to another filesystem." : undefined;
+}
