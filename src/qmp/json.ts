@@ -8,9 +8,9 @@ const mark = "\0int:";
 /** Parses one QMP message. Integers past 2^53 - 1 become bigint. Throws SyntaxError. */
 export function parseQmpJson(text: string): unknown {
   if (!/[0-9]{16}/.test(text)) return JSON.parse(text);
-  // Strings are matched whole, so that digits inside them stay as they are.
-  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?[0-9]{16,}(?![0-9.eE])/g, (token) =>
-    token.startsWith('"') || Number.isSafeInteger(Number(token)) ? token : `"\\u0000int:${token}"`,
+  // Strings and numbers are matched whole, so that digits inside strings and fractions stay as they are.
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*/g, (token) =>
+    /^-?[0-9]{16,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"\\u0000int:${token}"` : token,
   );
   return JSON.parse(marked, (_key, value) =>
     typeof value === "string" && /^\0int:-?[0-9]+$/.test(value) ? BigInt(value.slice(mark.length)) : value,
