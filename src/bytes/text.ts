@@ -1,0 +1,35 @@
+/**
+ * Names in streams and files are bytes. They are kept as latin1 strings, one character a byte, so that nothing is lost,
+ * and escaped only where a person reads them.
+ */
+
+const PIECE = 8192;
+
+/** The bytes [start, end) as a string, one character a byte. */
+export function latin1(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  let text = "";
+  for (let at = start; at < end; at += PIECE) {
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(at + PIECE, end)));
+  }
+  return text;
+}
+
+/** The reverse of {@link latin1}. Throws a RangeError for a character above U+00FF: such a string never came from bytes. */
+export function fromLatin1(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0xff) throw new RangeError(`character ${i} is not a byte`);
+    bytes[i] = code;
+  }
+  return bytes;
+}
+
+/** A name as it may be shown on a terminal: control characters, non-ASCII, backslash and quotes escaped. Reversible by eye. */
+export function printable(name: string): string {
+  return name.replace(/[^\x20-\x7e]|["'\\]/g, (character) => {
+    const code = character.charCodeAt(0);
+    if (code >= 0x20 && code <= 0x7e) return `\\${character}`;
+    return code <= 0xff ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}

@@ -1,0 +1,184 @@
+import * as v from "valibot";
+import { Cursor } from "../bytes/cursor.ts";
+import { latin1, printable } from "../bytes/text.ts";
+import { FixedramError } from "../errors.ts";
+import { SectionType } from "./constants.ts";
+import type { DeviceRecord } from "./records.ts";
+
+/**
+ * The JSON at the end of a stream that describes every device section: QEMU's docs/devel/migration, "Stream structure", and
+ * docs/format.md for the rule that gives a section's length.
+ */
+export interface Vmdesc {
+  /** Target page size, bytes; QEMU always writes it. */
+  readonly page_size?: number | undefined;
+  readonly devices: readonly VmdescDevice[];
+}
+
+export interface VmdescField {
+  readonly name: string;
+  readonly type?: string | undefined;
+  /** Bytes; of one element when `array_len` is there. */
+  readonly size: number;
+  readonly array_len?: number | undefined;
+  readonly index?: number | undefined;
+  readonly version_id?: number | undefined;
+  /** Of struct fields; its sizes are contained in `size`. */
+  readonly struct?: VmdescState | undefined;
+}
+
+export interface VmdescState {
+  readonly vmsd_name?: string | undefined;
+  readonly version?: number | undefined;
+  readonly fields?: readonly VmdescField[] | undefined;
+  readonly subsections?: readonly VmdescState[] | undefined;
+}
+
+export interface VmdescDevice extends VmdescState {
+  readonly name: string;
+  readonly instance_id: number;
+}
+
+/** Real ones nest a dozen levels; the bound keeps recursion shallow. */
+const MAX_DEPTH = 128;
+
+const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const field: v.GenericSchema<VmdescField> = v.object({
+  name: v.string(),
+  type: v.optional(v.string()),
+  size,
+  array_len: v.optional(size),
+  index: v.optional(size),
+  version_id: v.optional(v.number()),
+  struct: v.optional(v.lazy(() => state)),
+});
+
+const stateEntries = {
+  vmsd_name: v.optional(v.string()),
+  version: v.optional(v.number()),
+  fields: v.optional(v.array(field)),
+  subsections: v.optional(v.array(v.lazy(() => state))),
+};
+
+const state: v.GenericSchema<VmdescState> = v.object(stateEntries);
+
+const schema = v.object({
+  page_size: v.optional(size),
+  devices: v.array(v.object({ name: v.string(), instance_id: v.pipe(v.number(), v.safeInteger()), ...stateEntries })),
+});
+
+/** Whether brackets outside strings nest at most `limit` deep, so that no recursion over the parsed value runs away. */
+function isShallow(bytes: Uint8Array, limit: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (inString) {
+      if (byte === 0x5c) i++;
+      else if (byte === 0x22) inString = false;
+    } else if (byte === 0x22) inString = true;
+    else if (byte === 0x7b || byte === 0x5b) {
+      depth++;
+      if (depth > limit) return false;
+    } else if (byte === 0x7d || byte === 0x5d) depth--;
+  }
+  return true;
+}
+
+/**
+ * Parses a vmdesc's bytes. Names come out as latin1, as everywhere else. Error: `stream.vmdesc-invalid`.
+ *
+ * @param offset where the JSON stands, for the error
+ */
+export function parseVmdesc(bytes: Uint8Array, offset = 0): Vmdesc {
+  if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, `It nests deeper than ${MAX_DEPTH} levels.`);
+  let json: unknown;
+  try {
+    json = JSON.parse(latin1(bytes));
+  } catch (error) {
+    throw invalid(offset, error instanceof Error ? error.message : String(error));
+  }
+  const result = v.safeParse(schema, json);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw invalid(offset, `${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`);
+}
+
+function invalid(offset: number, said: string): FixedramError {
+  return new FixedramError("stream.vmdesc-invalid", "The device description (vmdesc) can't be read.", { offset, said });
+}
+
+/**
+ * Bytes of a device section's payload: each field size x (array_len or 1), and for each subsection 1 + 1 + name + 4 + body.
+ * A struct field's size already holds its own subsections.
+ */
+export function payloadLength(device: VmdescState): number {
+  let length = 0;
+  for (const f of device.fields ?? []) length += f.size * (f.array_len ?? 1);
+  for (const s of device.subsections ?? []) length += 6 + (s.vmsd_name ?? "").length + payloadLength(s);
+  return length;
+}
+
+/** Device sections by name and instance, each to be claimed once. */
+export class DeviceLengths {
+  readonly #lengths = new Map<string, number>();
+
+  constructor(vmdesc: Vmdesc) {
+    for (const device of vmdesc.devices) this.#lengths.set(key(device.name, device.instance_id), payloadLength(device));
+  }
+
+  /** Payload bytes of this section, or null when the vmdesc has no (further) section of that name and instance. */
+  claim(name: string, instance: number): number | null {
+    const k = key(name, instance);
+    const length = this.#lengths.get(k) ?? null;
+    this.#lengths.delete(k);
+    return length;
+  }
+
+  get unclaimed(): number {
+    return this.#lengths.size;
+  }
+}
+
+/** QEMU's instance is u32 in the stream; JSON may show the top half as negative. */
+function key(name: string, instance: number): string {
+  return `${instance < 0 ? instance + 2 ** 32 : instance}:${name}`;
+}
+
+/**
+ * Cuts the device state (the bytes from the first FULL's type byte to the last footer's end) into sections.
+ *
+ * Payloads are views on `bytes`. Errors: `stream.device-state`, when the bytes and the vmdesc don't agree exactly.
+ *
+ * @param lengths from the vmdesc, early sections claimed already; or the vmdesc itself
+ * @param offset where `bytes` stand in the stream, for errors
+ */
+export function cutDeviceState(bytes: Uint8Array, lengths: DeviceLengths | Vmdesc, offset = 0): DeviceRecord[] {
+  const known = lengths instanceof DeviceLengths ? lengths : new DeviceLengths(lengths);
+  const cursor = new Cursor(bytes, { base: offset });
+  const sections: DeviceRecord[] = [];
+  while (cursor.remaining > 0) {
+    const at = offset + cursor.offset;
+    if (cursor.u8() !== SectionType.full) throw disagree(at, "No device section begins here.");
+    const sectionId = cursor.u32();
+    const name = latin1(cursor.take(cursor.u8()));
+    const instance = cursor.u32();
+    const version = cursor.u32();
+    const length = known.claim(name, instance);
+    if (length === null) throw disagree(at, `The vmdesc does not list "${printable(name)}" instance ${instance}.`);
+    const payload = cursor.take(length);
+    if (cursor.u8() !== SectionType.footer || cursor.u32() !== sectionId) {
+      throw disagree(at, `"${printable(name)}" does not end after the ${length} bytes that the vmdesc says.`);
+    }
+    sections.push({ kind: "device", sectionId, name, instance, version, payload, early: false });
+  }
+  return sections;
+}
+
+function disagree(offset: number, said: string): FixedramError {
+  return new FixedramError("stream.device-state", "The device state does not agree with its description (vmdesc).", {
+    offset,
+    said,
+  });
+}
