@@ -1,0 +1,87 @@
+import { readFileSync } from "node:fs";
+import type { Operations } from "./operations.ts";
+import type { Surroundings } from "./terminal.ts";
+
+/**
+ * The command line as a program: connects {@link run} with this process. Importing it runs nothing.
+ *
+ * @param argv what stands after the program's name
+ * @returns the exit code; standard output may still be on its way, so set process.exitCode and let Node end by itself
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  return runHere(argv, operations);
+}
+
+/** As {@link main}, with the operations given: for tests of signals and pipes in a real process. */
+export async function runHere(argv: readonly string[], operations: Operations): Promise<number> {
+  quietPipes();
+  if (argv[0] === "--version" || argv[0] === "-V") return printVersion(argv.includes("--json"));
+  const [{ run }, { watchSignals }] = await Promise.all([import("./run.ts"), import("./signals.ts")]);
+  const signals = watchSignals((name) => {
+    if (process.stderr.isTTY) process.stderr.write(`\n${name}: ending; once more ends at once\n`);
+  });
+  const surroundings: Surroundings = {
+    operations,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    folder: process.cwd(),
+    version: version(),
+    ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
+    signals,
+  };
+  try {
+    return await run(argv, surroundings);
+  } finally {
+    signals.release();
+  }
+}
+
+export const operations: Operations = {
+  save: async (options) => landed("save", await import("../operations/save.ts")).save(options),
+  resume: async (options) => landed("resume", await import("../operations/resume.ts")).resume(options),
+  info: async (file) => landed("info", await import("../operations/inspect.ts")).info(file),
+  mapOf: async (file, options) => landed("mapOf", await import("../operations/inspect.ts")).mapOf(file, options),
+  doctor: async (options) => landed("doctor", {}).doctor(options),
+};
+
+/** For the time until every operation is written. */
+function landed<K extends keyof Operations>(name: K, module: object): Pick<Operations, K> {
+  if (!(name in module)) throw new Error(`${name} is not there yet`);
+  return module as Pick<Operations, K>;
+}
+
+function printVersion(json: boolean): number {
+  const text = json ? JSON.stringify({ schema: "fixedram/version/1", version: version() }) : `fixedram ${version()}`;
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+/** package.json is two folders up from src/cli and from dist/cli alike. */
+function version(): string {
+  const parsed: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+  const found = typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
+  return typeof found === "string" ? found : "unknown";
+}
+
+/** `fixedram info FILE | head`: a reader that has enough is no failure. */
+function quietPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
+  }
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // In raw mode Ctrl-C comes as a character, not as a signal.
+  lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  const closed = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
+  try {
+    return await Promise.race([lines.question(question, { signal }), closed]);
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,15 @@
+import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
+import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
+import type { SaveOptions, SaveResult } from "../operations/save.ts";
+
+/**
+ * All the work the command line has done for it. Each entry loads its module when it is first called, so that starting up
+ * costs only what the command needs; tests pass fakes.
+ */
+export interface Operations {
+  save(options: SaveOptions): Promise<SaveResult>;
+  resume(options: ResumeOptions): Promise<ResumeResult>;
+  info(file: string): Promise<SnapshotInfo>;
+  mapOf(file: string, options: { readonly block?: string; readonly width: number }): Promise<readonly BlockMap[]>;
+  doctor(options: { readonly folder: string }): Promise<object>;
+}

@@ -1,0 +1,119 @@
+import Table from "cli-table3";
+import { printable } from "../../bytes/text.ts";
+import type { DiskInfo, SealInfo, SnapshotInfo } from "../../operations/inspect.ts";
+import type { Colors } from "./colors.ts";
+import { aligned, count, percent, plural, size } from "./format.ts";
+import { argument, safe } from "./safe.ts";
+
+/** Everything `info` knows, in the order people ask: what is it, how large, its RAM, its disks, its devices. */
+export function infoText(info: SnapshotInfo, colors: Colors, columns: number): string {
+  const sections = [
+    heading(info, colors),
+    `${colors.bold("RAM blocks")}\n${blockTable(info, colors)}`,
+    info.seal === null ? "" : `${colors.bold("Disks")}\n${diskTable(info.seal.disks, colors)}`,
+    `${colors.bold("Devices")}\n${deviceText(info, columns)}`,
+    info.seal?.argv == null
+      ? ""
+      : `${colors.bold("Command")}\n${info.seal.argv.map((text) => `  ${argument(text)}`).join("\n")}`,
+  ];
+  return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
+}
+
+function heading(info: SnapshotInfo, colors: Colors): string {
+  const { seal, sizes } = info;
+  const made = seal === null ? null : `${safe(seal.created)} by ${safe(seal.tool)}`;
+  const rows = aligned([
+    ["format", info.container === "fixed-ram" ? "fixed-ram, sealed" : "mapped-ram as QEMU writes it, no seal"],
+    ["machine", [safe(printable(info.machine)), seal?.cpuModel, seal?.accelerator].filter(isText).map(safe).join(", ")],
+    ["QEMU", seal?.qemuVersion == null ? null : safe(seal.qemuVersion)],
+    ["run state", info.runState === null ? null : safe(info.runState)],
+    ["made", made],
+    ["snapshot", sealText(seal)],
+    ["guest uuid", info.guestUuid],
+    ["capabilities", info.capabilities.map(printable).join(", ")],
+    ["RAM", size(sizes.ram)],
+    ["file", `${size(sizes.apparent)}, ${size(sizes.allocated)} on disk`],
+  ]);
+  return `${colors.bold(safe(info.path))}\n${rows.join("\n")}`;
+}
+
+function isText(value: string | null | undefined): value is string {
+  return value !== null && value !== undefined && value !== "";
+}
+
+function sealText(seal: SealInfo | null): string | null {
+  return seal === null ? null : safe(seal.uuid);
+}
+
+/** Columns without boxes, two spaces between them. */
+function plainTable(head: readonly string[], rightFrom: number, colors: Colors): InstanceType<typeof Table> {
+  const empty = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "" };
+  const rest = { "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "" };
+  return new Table({
+    head: head.map((text) => colors.dim(text)),
+    chars: { ...empty, ...rest, right: "", "right-mid": "", middle: "  " },
+    style: { "padding-left": 0, "padding-right": 0, head: [], border: [], compact: true },
+    colAligns: head.map((_, column) => (column >= rightFrom ? "right" : "left")),
+  });
+}
+
+function indent(table: { toString(): string }): string {
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => `  ${line}`.trimEnd())
+    .join("\n");
+}
+
+function blockTable(info: SnapshotInfo, colors: Colors): string {
+  const table = plainTable(["name", "length", "pages present", "of all", "bitmap at", "pages at"], 1, colors);
+  for (const block of info.blocks) {
+    table.push([
+      printable(block.name),
+      size(block.length),
+      count(block.present),
+      percent(block.present, block.pages),
+      count(block.bitmapOffset),
+      count(block.pagesOffset),
+    ]);
+  }
+  const pageSizes = [...new Set(info.blocks.map((block) => size(block.pageSize)))].join(" and ");
+  return `${indent(table)}\n  ${colors.dim(`${plural(info.blocks.length, "block")}, pages of ${pageSizes}, offsets in bytes`)}`;
+}
+
+function diskTable(disks: readonly DiskInfo[], colors: Colors): string {
+  if (disks.length === 0) return "  none";
+  const table = plainTable(["device", "format", "size", "changed", "", "file"], 6, colors);
+  for (const disk of disks) {
+    table.push([
+      safe(disk.device),
+      safe(disk.format),
+      disk.size === null ? "?" : size(disk.size),
+      disk.mtime === null ? "?" : safe(disk.mtime),
+      disk.readOnly ? "read-only" : "",
+      safe(disk.path),
+    ]);
+  }
+  return indent(table);
+}
+
+/** Devices in as many columns as fit: name, instance where it is not 0, size. */
+function deviceText(info: SnapshotInfo, columns: number): string {
+  if (info.devices.length === 0) return "  none";
+  const entries = info.devices.map((device) => {
+    const name = printable(device.name);
+    return { name: device.instance === 0 ? name : `${name} #${device.instance}`, size: size(device.size) };
+  });
+  const nameWidth = Math.max(...entries.map((entry) => entry.name.length));
+  const sizeWidth = Math.max(...entries.map((entry) => entry.size.length));
+  const texts = entries.map((entry) => `${entry.name.padEnd(nameWidth)}  ${entry.size.padStart(sizeWidth)}`);
+  const across = Math.max(1, Math.floor((columns - 2 + 4) / (nameWidth + 2 + sizeWidth + 4)));
+  const rows = Math.ceil(texts.length / across);
+  const lines: string[] = [];
+  for (let row = 0; row < rows; row++) {
+    const line = texts.filter((_, index) => index % rows === row);
+    lines.push(`  ${line.join("    ")}`);
+  }
+  const total = info.devices.reduce((sum, device) => sum + device.size, 0);
+  return `${lines.join("\n")}\n  ${plural(info.devices.length, "device")}, ${size(total)}`;
+}

@@ -1,0 +1,47 @@
+import { type Signals, signalExitCode } from "./terminal.ts";
+
+const names: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+
+/**
+ * Turns SIGINT, SIGTERM and SIGHUP into one AbortSignal. A second one ends this process at once: the operations leave the
+ * guest safe even then, only a temporary file may stay.
+ */
+export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals & { readonly release: () => void } {
+  const controller = new AbortController();
+  let received: NodeJS.Signals | null = null;
+  let heir: number | null = null;
+
+  const listener = (name: NodeJS.Signals): void => {
+    if (heir !== null) {
+      // The terminal sends Ctrl-C to the whole foreground group: QEMU has it already.
+      if (name !== "SIGINT") passOn(heir, name);
+      return;
+    }
+    if (received !== null) process.exit(signalExitCode(name));
+    received = name;
+    onFirst(name);
+    controller.abort();
+  };
+  for (const name of names) process.on(name, listener);
+
+  return {
+    abort: controller.signal,
+    received: () => received,
+    handOver: (pid) => {
+      heir = pid;
+      // One that came between the end of the loading and now would be lost.
+      if (received !== null) passOn(pid, received);
+    },
+    release: () => {
+      for (const name of names) process.removeListener(name, listener);
+    },
+  };
+}
+
+function passOn(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended already.
+  }
+}

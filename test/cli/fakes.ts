@@ -1,0 +1,176 @@
+import type { Operations } from "../../src/cli/operations.ts";
+import { run } from "../../src/cli/run.ts";
+import type { Surroundings } from "../../src/cli/terminal.ts";
+import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
+import type { ResumeResult } from "../../src/operations/resume.ts";
+import type { SaveResult } from "../../src/operations/save.ts";
+
+export const MiB = 1024 ** 2;
+
+export const saved: SaveResult = {
+  path: "web.fram",
+  uuid: "6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11",
+  mode: "live",
+  // biome-ignore lint/suspicious/noThenProperty: the name of the option --then; a string, never awaited
+  then: "resume",
+  qemuVersion: "7.2.22",
+  machine: "pc-q35-7.2",
+  guestName: "web",
+  runState: { before: "running", after: "running" },
+  times: { total: 1905, ram: 1620, sync: 212, guestPause: 312 },
+  sizes: { ram: 512 * MiB, apparent: 533 * MiB, allocated: 211 * MiB, received: 240 * MiB },
+  pages: { total: 131_072, data: 54_016, zero: 77_056, rewritten: 1 },
+  rounds: 3,
+  notices: [],
+};
+
+export const resumed: ResumeResult = {
+  path: "web.fram",
+  uuid: saved.uuid,
+  qemuVersion: "10.0.2",
+  transport: "mapped-ram",
+  transportReason: "QEMU 9 and later read the file themselves",
+  runState: "running",
+  times: { ready: 140, load: 230, total: 380 },
+  age: 93_600_000,
+  notices: [],
+  process: null,
+};
+
+export const inspected: SnapshotInfo = {
+  path: "web.fram",
+  container: "fixed-ram",
+  sizes: { apparent: 533 * MiB, allocated: 211 * MiB, ram: 512 * MiB },
+  machine: "pc-q35-7.2",
+  capabilities: ["mapped-ram"],
+  guestUuid: null,
+  runState: "running",
+  blocks: [
+    {
+      name: "pc.ram",
+      length: 512 * MiB,
+      pageSize: 4096,
+      pages: 131_072,
+      present: 54_000,
+      bitmapOffset: 137,
+      pagesOffset: MiB,
+    },
+    {
+      name: "/rom@etc/acpi/\x1btables",
+      length: 131_072,
+      pageSize: 4096,
+      pages: 32,
+      present: 32,
+      bitmapOffset: 537_919_519,
+      pagesOffset: 538_968_064,
+    },
+    {
+      name: "vga.vram",
+      length: 16 * MiB,
+      pageSize: 4096,
+      pages: 4096,
+      present: 0,
+      bitmapOffset: 539_099_199,
+      pagesOffset: 540_016_640,
+    },
+  ],
+  devices: [
+    { name: "timer", instance: 0, version: 2, size: 24 },
+    { name: "cpu", instance: 0, version: 12, size: 13_212 },
+    { name: "cpu", instance: 1, version: 12, size: 13_212 },
+    { name: "0000:00:02.0/virtio-blk", instance: 0, version: 2, size: 4821 },
+    { name: "apic", instance: 0, version: 3, size: 182 },
+  ],
+  seal: {
+    uuid: saved.uuid,
+    created: "2026-11-23T16:49:29Z",
+    tool: "fixedram 0.1.0",
+    qemuVersion: "7.2.22",
+    accelerator: "tcg",
+    cpuModel: "qemu64",
+    argv: ["qemu-system-x86_64", "-m", "512", "-append", "root=/dev/vda quiet"],
+    disks: [
+      {
+        device: "virtio0",
+        path: "/srv/web.qcow2",
+        format: "qcow2",
+        size: 3_221_225_472,
+        mtime: "2026-11-23T16:48:02Z",
+        readOnly: false,
+      },
+      { device: "cd0", path: "/srv/tools.iso", format: "raw", size: null, mtime: null, readOnly: true },
+    ],
+  },
+};
+
+export const mapped: readonly BlockMap[] = [
+  {
+    name: "pc.ram",
+    length: 128 * MiB,
+    pages: 32_768,
+    present: 9000,
+    pagesPerCell: 1638.4,
+    cells: [1, 1, 0.6, 0.02, 0, 0, 0, 0, 0.2, 0.3, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0.001],
+  },
+  { name: "tiny", length: 4096 * 3, pages: 3, present: 2, pagesPerCell: 1, cells: [1, 0, 1] },
+];
+
+/** Operations that must not be called, with some replaced. */
+export function operationsWith(some: Partial<Operations>): Operations {
+  const refuse = (name: string) => (): never => {
+    throw new Error(`${name} was called`);
+  };
+  return {
+    save: refuse("save"),
+    resume: refuse("resume"),
+    info: refuse("info"),
+    mapOf: refuse("mapOf"),
+    doctor: refuse("doctor"),
+    ...some,
+  };
+}
+
+export const fakes: Operations = {
+  save: async () => saved,
+  resume: async () => resumed,
+  info: async (path) => ({ ...inspected, path }),
+  mapOf: async () => mapped,
+  doctor: async () => ({}) as never,
+};
+
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Process that the terminal was handed to. */
+  readonly heir: number | null;
+}
+
+/** Runs the command line in this process and collects what it says. */
+export async function cli(
+  argv: readonly string[],
+  operations: Partial<Operations> = {},
+  more: Partial<Surroundings> & { columns?: number } = {},
+): Promise<Outcome> {
+  let stdout = "";
+  let stderr = "";
+  let heir: number | null = null;
+  const { columns, ...rest } = more;
+  const code = await run(argv, {
+    operations: operationsWith(operations),
+    stdout: { write: (text) => (stdout += text), ...(columns === undefined ? {} : { columns, isTTY: true }) },
+    stderr: { write: (text) => (stderr += text) },
+    env: {},
+    folder: "/here",
+    version: "0.1.0",
+    signals: {
+      abort: new AbortController().signal,
+      received: () => null,
+      handOver: (pid) => {
+        heir = pid;
+      },
+    },
+    ...rest,
+  });
+  return { code, stdout, stderr, heir };
+}
