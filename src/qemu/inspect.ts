@@ -1,0 +1,182 @@
+import * as v from "valibot";
+import { FixedramError } from "../errors.ts";
+import { ask } from "../qmp/ask.ts";
+import type { ExecuteOptions, QmpClient } from "../qmp/client.ts";
+import {
+  currentMachine,
+  type QemuVersion,
+  qomGet,
+  queryCpus,
+  queryKvm,
+  queryMemdev,
+  queryMigrate,
+  queryMigrateCapabilities,
+  queryMigrateParameters,
+  queryName,
+  queryStatus,
+  queryUuid,
+  toVersion,
+} from "../qmp/commands.ts";
+
+export interface MemoryBackend {
+  /** The backend's id, which is the RAM block's name unless canonical paths are used (then `/objects/ID`). */
+  readonly id: string | null;
+  /** Bytes. */
+  readonly size: number;
+  /** Shared with another process or a file: on a destination such RAM may not start out as zeros. */
+  readonly shared: boolean;
+  /** `memory-backend-ram`, `-file`, `-memfd`...; null when QEMU does not say. */
+  readonly type: string | null;
+  /** mem-path of a file backend. */
+  readonly path: string | null;
+}
+
+/** What a QEMU says about itself and its guest. Nothing here changes the guest. */
+export interface GuestFacts {
+  readonly version: QemuVersion;
+  readonly accelerator: "kvm" | "tcg" | "other";
+  /** Versioned, as `-machine` takes it. */
+  readonly machine: string;
+  readonly cpu: {
+    /** Type without the architecture's suffix: `qemu64`, `host`; null when QEMU does not say. */
+    readonly model: string | null;
+    /** Boolean properties that are on; empty when QEMU does not say. */
+    readonly flags: readonly string[];
+    readonly count: number;
+    readonly target: string | null;
+  };
+  readonly name: string | null;
+  readonly uuid: string | null;
+  readonly runState: string;
+  readonly running: boolean;
+  readonly capabilities: Readonly<Record<string, boolean>>;
+  /** Names of the migration parameters this QEMU knows. */
+  readonly parameters: readonly string[];
+  /** In QEMU's own words; empty: it can be migrated. */
+  readonly blockers: readonly string[];
+  readonly migrationStatus: string;
+  readonly memory: {
+    readonly backends: readonly MemoryBackend[];
+    /** Names main RAM may go by as a RAM block: the machine's memory and every backend. Others are firmware and devices. */
+    readonly mainBlocks: readonly string[];
+  };
+  /** The machine writes no vmdesc at the end of its stream. */
+  readonly suppressVmdesc: boolean;
+}
+
+/** Reads the facts. Errors: those of QmpClient.execute and ask for what every QEMU has; what only some have is left out. */
+export async function inspectGuest(client: QmpClient, options?: ExecuteOptions): Promise<GuestFacts> {
+  const status = await queryStatus(client, options);
+  const migration = await queryMigrate(client, options);
+  const cpus = await optional(() => queryCpus(client, options), []);
+  const [first] = cpus;
+  return {
+    version: toVersion(client.greeting.version),
+    accelerator: await queryAccelerator(client, options),
+    machine: await currentMachine(client, options),
+    cpu: {
+      ...(await queryCpuModel(client, first?.["qom-path"], options)),
+      count: cpus.length,
+      target: first?.target ?? null,
+    },
+    name: await queryName(client, options),
+    uuid: await queryUuid(client, options),
+    runState: status.status,
+    running: status.running,
+    capabilities: await queryMigrateCapabilities(client, options),
+    parameters: Object.keys(await queryMigrateParameters(client, options)),
+    blockers: migration["blocked-reasons"],
+    migrationStatus: migration.status,
+    memory: await queryMemory(client, options),
+    suppressVmdesc: (await optional(() => qomGet(client, "/machine", "suppress-vmdesc", options), false)) === true,
+  };
+}
+
+/** `query-kvm` for KVM; the accelerator's type tells TCG from Xen, HVF and the like where QOM shows it. */
+async function queryAccelerator(client: QmpClient, options?: ExecuteOptions): Promise<"kvm" | "tcg" | "other"> {
+  const kvm = await optional(() => queryKvm(client, options), { enabled: false, present: false });
+  if (kvm.enabled) return "kvm";
+  // Only TCG answers `info jit`; every QEMU since 2.x has the command.
+  const Text = v.string();
+  const jit = await optional(
+    () => ask(client, Text, "human-monitor-command", { "command-line": "info jit" }, options),
+    "",
+  );
+  return /gen code size|Translation buffer state/.test(jit) ? "tcg" : "other";
+}
+
+async function queryCpuModel(
+  client: QmpClient,
+  path: string | undefined,
+  options?: ExecuteOptions,
+): Promise<{ readonly model: string | null; readonly flags: readonly string[] }> {
+  if (path === undefined) return { model: null, flags: [] };
+  const type = await optional(() => ask(client, v.string(), "qom-get", { path, property: "type" }, options), null);
+  const model = type?.replace(/-[a-z0-9_]+-cpu$/, "") ?? null;
+  return { model, flags: await queryCpuFlags(client, path, options) };
+}
+
+/** x86 CPUs list their feature words in QOM; elsewhere the flags stay empty. */
+async function queryCpuFlags(client: QmpClient, path: string, options?: ExecuteOptions): Promise<readonly string[]> {
+  const Properties = v.array(v.looseObject({ name: v.string(), type: v.string() }));
+  const all = await optional(() => ask(client, Properties, "qom-list", { path }, options), []);
+  const names = all.filter((each) => each.type === "bool" && !notFeatures.has(each.name)).map((each) => each.name);
+  const states = await Promise.all(
+    names.map((property) => optional(() => qomGet(client, path, property, options), false)),
+  );
+  return names.filter((_name, i) => states[i] === true).sort();
+}
+
+/** Boolean CPU properties that steer QEMU instead of naming a feature of the CPU. */
+const notFeatures: ReadonlySet<string> = new Set([
+  "realized",
+  "hotpluggable",
+  "hotplugged",
+  "start-powered-off",
+  "check",
+  "enforce",
+  "migratable",
+  "full-cpuid-auto-level",
+  "fill-mtrr-mask",
+  "host-cache-info",
+  "legacy-cache",
+  "kvm",
+  "host-phys-bits",
+]);
+
+async function queryMemory(client: QmpClient, options?: ExecuteOptions): Promise<GuestFacts["memory"]> {
+  const list = await optional(() => queryMemdev(client, options), []);
+  const backends: MemoryBackend[] = [];
+  for (const { id, size, share } of list) {
+    const path = `/objects/${id ?? ""}`;
+    const Text = v.string();
+    const get = (property: string) => optional(() => ask(client, Text, "qom-get", { path, property }, options), null);
+    const named = id !== undefined;
+    backends.push({
+      id: id ?? null,
+      size,
+      shared: share,
+      type: named ? await get("type") : null,
+      path: named ? await get("mem-path") : null,
+    });
+  }
+  const machine = await optional(
+    () => ask(client, v.string(), "qom-get", { path: "/machine", property: "memory-backend" }, options),
+    "",
+  );
+  const ids = backends.flatMap((backend) => (backend.id === null ? [] : [backend.id]));
+  const own = machine.startsWith("/objects/") ? [machine.slice("/objects/".length)] : [];
+  const names = [...own, ...ids].flatMap((id) => [id, `/objects/${id}`]);
+  return { backends, mainBlocks: [...new Set(names)] };
+}
+
+/** What QEMU refuses to say is left out; a lost connection is not. */
+async function optional<T>(query: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await query();
+  } catch (error) {
+    const { code } = error instanceof FixedramError ? error : { code: "" };
+    if (code === "qmp.command" || code === "qmp.unexpected-answer") return otherwise;
+    throw error;
+  }
+}
