@@ -87,7 +87,7 @@ export class TargetFile {
   }
 
   /** Reads back up to target.length bytes at `position`; fewer only at the end of what was written. */
-  read(target: Uint8Array, position: number): number {
+  readBack(target: Uint8Array, position: number): number {
     let done = 0;
     try {
       while (done < target.length) {

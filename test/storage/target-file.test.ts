@@ -51,7 +51,7 @@ describe("TargetFile", () => {
     file.write(bytes("world"), 6);
     file.writev([bytes("hel"), bytes("lo"), bytes(" ")], 0);
     const back = new Uint8Array(20);
-    expect(file.read(back, 0)).toBe(11);
+    expect(file.readBack(back, 0)).toBe(11);
     expect(fs.existsSync(out)).toBe(false);
     await file.commit();
     await file.abort();
@@ -73,7 +73,7 @@ describe("TargetFile", () => {
     file.writev([bytes("ab"), bytes(""), bytes("cdef"), bytes("ghijklmn")], 1);
     file.write(bytes("01234567"), 15);
     const back = new Uint8Array(23);
-    expect(file.read(back, 0)).toBe(23);
+    expect(file.readBack(back, 0)).toBe(23);
     expect(new TextDecoder().decode(back)).toBe("\0abcdefghijklmn01234567");
     await file.abort();
     expect(fs.readdirSync(folder)).toEqual([]);
@@ -84,7 +84,7 @@ describe("TargetFile", () => {
     const views = Array.from({ length: 2500 }, (_, i) => Uint8Array.of(i % 256, i >> 8));
     file.writev(views, 100);
     const back = Buffer.alloc(5000);
-    expect(file.read(back, 100)).toBe(5000);
+    expect(file.readBack(back, 100)).toBe(5000);
     expect(back.equals(Buffer.concat(views))).toBe(true);
     await file.abort();
   });

@@ -1,0 +1,87 @@
+import * as v from "valibot";
+import { FixedramError } from "../errors.ts";
+
+const text = v.string();
+const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const uuidText = v.pipe(text, v.regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/));
+
+const diskSchema = v.looseObject({
+  /** QEMU's name for it: qdev path, id or node name. */
+  device: text,
+  path: text,
+  format: text,
+  /** Bytes of the file as of the save. */
+  size: v.nullable(size),
+  /** ISO 8601. */
+  mtime: v.nullable(text),
+  /** Decimal. */
+  inode: v.nullable(text),
+  readOnly: v.boolean(),
+});
+
+const rangeSchema = v.looseObject({
+  /** Guest-physical address and length, bytes. */
+  start: size,
+  length: size,
+  /** RAM block (bytes as latin1) and the byte in it that `start` stands for. */
+  block: text,
+  offset: size,
+});
+
+const argvSchema = v.looseObject({
+  /** Program and arguments; secrets replaced. */
+  arguments: v.array(text),
+  /** Whether something was replaced. */
+  redacted: v.boolean(),
+  /** Indices of arguments that name a file descriptor, useless in another process. */
+  fileDescriptors: v.array(size),
+});
+
+const metaSchema = v.looseObject({
+  schema: v.literal(1),
+  uuid: uuidText,
+  /** ISO 8601, UTC. */
+  created: v.pipe(text, v.isoTimestamp()),
+  tool: v.looseObject({ name: text, version: text }),
+  qemuVersion: v.nullable(text),
+  accelerator: v.nullable(text),
+  machine: v.nullable(text),
+  guestName: v.nullable(text),
+  cpu: v.nullable(v.looseObject({ model: text, flags: v.array(text) })),
+  /** Run state before the save, in QEMU's words. */
+  runState: v.nullable(text),
+  argv: v.nullable(argvSchema),
+  disks: v.array(diskSchema),
+  memoryMap: v.array(rangeSchema),
+});
+
+/** What is recorded with a snapshot (docs/format.md, "META"). Fields we do not know are kept. */
+export type SnapshotMeta = v.InferOutput<typeof metaSchema>;
+export type RecordedDisk = v.InferOutput<typeof diskSchema>;
+export type MemoryRange = v.InferOutput<typeof rangeSchema>;
+
+/** The JSON of META as UTF-8. @throws `seal.bad-meta` when it is not what docs/format.md says */
+export function encodeMeta(meta: SnapshotMeta): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(checkMeta(meta)));
+}
+
+/** @throws `seal.bad-meta` */
+export function decodeMeta(bytes: Uint8Array): SnapshotMeta {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new FixedramError("seal.bad-meta", "The snapshot's record is not JSON", { said: String(error) });
+  }
+  return checkMeta(json);
+}
+
+function checkMeta(json: unknown): SnapshotMeta {
+  const result = v.safeParse(metaSchema, json);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new FixedramError("seal.bad-meta", "The snapshot's record is not what the format says", {
+    expected: `${v.getDotPath(issue) ?? "record"}: ${issue.expected ?? "another value"}`,
+    found: issue.received,
+  });
+}

@@ -1,0 +1,289 @@
+/**
+ * The seal: what stands behind the end of the stream, where QEMU never looks (docs/format.md, "Seal").
+ *
+ *     stream ... vmdesc | pad | META | pad | DIRECTORY | pad | TRAILER (the file's last 128 bytes)
+ *
+ * The trailer is written last: a file without one was never sealed or its sealing was cut short, never "bad".
+ */
+import { ByteBuilder, Cursor } from "../bytes/cursor.ts";
+import { alignUp, sameBytes } from "../bytes/numbers.ts";
+import { fromLatin1, latin1, printable } from "../bytes/text.ts";
+import { FixedramError } from "../errors.ts";
+import type { Store } from "../pages/store.ts";
+import { decodeMeta, encodeMeta, type SnapshotMeta } from "./meta.ts";
+import { decodeTrailer, encodeTrailer, sealAlignment, sha256, type Trailer, trailerBytes } from "./trailer.ts";
+
+const headBytes = 16;
+const headMagic = "FRAM";
+const entryBytes = 64;
+const metaType = "META";
+const directoryType = "DIRS";
+const knownTypes: readonly string[] = [metaType];
+
+/** More than these is damage, checked before anything is allocated. */
+const maxDirectoryBytes = 2 ** 20;
+const maxMetaBytes = 16 * 2 ** 20;
+
+/** A section of the seal as its directory lists it; offset and length, bytes, cover its 16-byte head. */
+export interface SealSection {
+  /** Four characters. */
+  readonly type: string;
+  /** A reader that does not know the type must refuse the file. */
+  readonly critical: boolean;
+  readonly offset: number;
+  readonly length: number;
+  readonly sha256: Uint8Array;
+}
+
+export interface Seal extends Trailer {
+  readonly meta: SnapshotMeta;
+  /** Every section in the directory, unknown ones included. */
+  readonly sections: readonly SealSection[];
+}
+
+/** `none`: no trace of one. `half`: begun, or cut. `damaged`: its own checks fail. `stale`: it belongs to another stream. */
+export type SealState =
+  | { readonly state: "sealed"; readonly seal: Seal; readonly reason: null }
+  | { readonly state: "none"; readonly seal: null; readonly reason: null }
+  | { readonly state: "half" | "damaged" | "stale"; readonly seal: null; readonly reason: FixedramError };
+
+export interface EncodedSeal {
+  /** Where `sections` goes, bytes from the start of the file. */
+  readonly offset: number;
+  /** All but the trailer. */
+  readonly sections: Uint8Array;
+  readonly trailerOffset: number;
+  readonly trailer: Uint8Array;
+}
+
+/** A section to be written beside META. */
+export interface ExtraSection {
+  readonly type: string;
+  readonly critical: boolean;
+  readonly payload: Uint8Array;
+}
+
+/**
+ * Makes the seal of a stream that ends at `streamEnd` (bytes). Write `sections`, bring them to disk, then the trailer.
+ *
+ * @throws `seal.bad-meta`
+ */
+export function encodeSeal(
+  streamBase: number,
+  streamEnd: number,
+  meta: SnapshotMeta,
+  extra: readonly ExtraSection[] = [],
+): EncodedSeal {
+  const offset = alignUp(streamEnd, sealAlignment);
+  const out = new ByteBuilder(3 * sealAlignment);
+  const places: SealSection[] = [];
+  const all = [{ type: metaType, critical: false, payload: encodeMeta(meta) }, ...extra];
+  for (const { type, critical, payload } of all) {
+    padTo(out, alignUp(out.length, sealAlignment));
+    const bytes = section(type, payload);
+    places.push({ type, critical, offset: offset + out.length, length: bytes.length, sha256: sha256(bytes) });
+    out.bytes(bytes);
+  }
+  padTo(out, alignUp(out.length, sealAlignment));
+  const directory = section(directoryType, encodeDirectory(places));
+  const directoryOffset = offset + out.length;
+  out.bytes(directory);
+  const trailerOffset = alignUp(offset + out.length + trailerBytes, sealAlignment) - trailerBytes;
+  const trailer = encodeTrailer({
+    uuid: meta.uuid,
+    streamBase,
+    streamEnd,
+    directoryOffset,
+    directoryLength: directory.length,
+    directorySha256: sha256(directory),
+  });
+  return { offset, sections: out.finish(), trailerOffset, trailer };
+}
+
+/**
+ * Looks for the seal of the stream [streamBase, streamEnd) at the end of the file, and checks trailer, directory and META.
+ *
+ * @throws `seal.unknown-version`, `seal.unknown-critical`: made by a newer fixedram, with something this one must not pass
+ *   over; `system.io`. All that is wrong otherwise is told in the result: `seal.half`, `seal.damaged-trailer`,
+ *   `seal.damaged-directory`, `seal.damaged-section`, `seal.bad-meta`, `seal.stale`.
+ */
+export async function readSeal(store: Store, streamBase: number, streamEnd: number): Promise<SealState> {
+  const trailerOffset = store.size - trailerBytes;
+  try {
+    const trailer =
+      trailerOffset < 0 ? null : decodeTrailer(await readExactly(store, trailerOffset, trailerBytes), trailerOffset);
+    if (trailer === null) return await withoutTrailer(store, streamEnd);
+    if (trailer.streamBase !== streamBase || trailer.streamEnd !== streamEnd) {
+      const reason = new FixedramError("seal.stale", "The seal belongs to another stream than the one before it", {
+        offset: trailerOffset,
+        expected: `a stream from byte ${trailer.streamBase} to ${trailer.streamEnd}`,
+        found: `one from byte ${streamBase} to ${streamEnd}`,
+        hint: "The file was written to after it was sealed: nothing the seal says can be trusted.",
+      });
+      return { state: "stale", seal: null, reason };
+    }
+    return { state: "sealed", seal: await readSealed(store, trailer, trailerOffset), reason: null };
+  } catch (error) {
+    if (error instanceof FixedramError && isDamage(error.code)) return { state: "damaged", seal: null, reason: error };
+    throw error;
+  }
+}
+
+/** What a sound trailer says about where the stream ends, bytes; null when there is none. Not yet compared with the stream. */
+export async function sealedStreamEnd(store: Store): Promise<number | null> {
+  const offset = store.size - trailerBytes;
+  if (offset < 0) return null;
+  try {
+    const trailer = decodeTrailer(await readExactly(store, offset, trailerBytes), offset);
+    return trailer === null || trailer.streamEnd > offset ? null : trailer.streamEnd;
+  } catch (error) {
+    if (error instanceof FixedramError && error.code.startsWith("seal.")) return null;
+    throw error;
+  }
+}
+
+function isDamage(code: string): boolean {
+  return code.startsWith("seal.") && code !== "seal.unknown-version" && code !== "seal.unknown-critical";
+}
+
+async function withoutTrailer(store: Store, streamEnd: number): Promise<SealState> {
+  const offset = alignUp(streamEnd, sealAlignment);
+  if (offset + headBytes <= store.size) {
+    const head = latin1(await readExactly(store, offset, headBytes), 0, 8);
+    if (head === headMagic + metaType) {
+      const reason = new FixedramError(
+        "seal.half",
+        "The seal has no trailer: sealing was cut short, or the file's end is lost or overwritten",
+        {
+          offset,
+          hint: "The snapshot itself may be whole; what was recorded with it is not used.",
+        },
+      );
+      return { state: "half", seal: null, reason };
+    }
+  }
+  return { state: "none", seal: null, reason: null };
+}
+
+async function readSealed(store: Store, trailer: Trailer, trailerOffset: number): Promise<Seal> {
+  const { directoryOffset, directoryLength } = trailer;
+  if (directoryOffset + directoryLength > trailerOffset || directoryLength > maxDirectoryBytes) {
+    throw directoryError(directoryOffset, "The seal's directory lies outside the file or is too large");
+  }
+  const bytes = await readExactly(store, directoryOffset, directoryLength);
+  if (!sameBytes(sha256(bytes), trailer.directorySha256)) {
+    throw directoryError(directoryOffset, "The seal's directory does not match its digest");
+  }
+  const sections = decodeDirectory(payloadOf(bytes, directoryType, directoryOffset), directoryOffset, trailerOffset);
+  for (const { type, critical, offset } of sections) {
+    if (!critical || knownTypes.includes(type)) continue;
+    throw new FixedramError("seal.unknown-critical", "The seal holds a section that must be understood and is not", {
+      offset,
+      found: `section ${printable(type)}`,
+      hint: "Use the fixedram that made it, or a newer one.",
+    });
+  }
+  const place = sections.find(({ type }) => type === metaType);
+  if (place === undefined) throw directoryError(directoryOffset, "The seal's directory lists no META");
+  const meta = decodeMeta(await readSection(store, place, maxMetaBytes));
+  if (meta.uuid !== trailer.uuid) {
+    throw new FixedramError("seal.bad-meta", "META and trailer name different snapshots", {
+      expected: trailer.uuid,
+      found: meta.uuid,
+    });
+  }
+  return { ...trailer, meta, sections };
+}
+
+/**
+ * Reads a section's payload and checks its digest. `maximum` (bytes) bounds what is allocated.
+ *
+ * @throws `seal.damaged-section`
+ */
+export async function readSection(store: Store, place: SealSection, maximum: number): Promise<Uint8Array> {
+  if (place.length > maximum) throw sectionError(place, `The section is larger than ${maximum} bytes`);
+  const bytes = await readExactly(store, place.offset, place.length);
+  if (!sameBytes(sha256(bytes), place.sha256)) throw sectionError(place, "The section does not match its digest");
+  return payloadOf(bytes, place.type, place.offset);
+}
+
+function section(type: string, payload: Uint8Array): Uint8Array {
+  return new ByteBuilder(headBytes + payload.length)
+    .bytes(fromLatin1(headMagic + type))
+    .u64(payload.length)
+    .bytes(payload)
+    .finish();
+}
+
+function payloadOf(bytes: Uint8Array, type: string, offset: number): Uint8Array {
+  const cursor = new Cursor(bytes, { area: "seal", base: offset });
+  if (
+    bytes.length < headBytes ||
+    latin1(cursor.take(8)) !== headMagic + type ||
+    cursor.u64() !== bytes.length - headBytes
+  ) {
+    throw new FixedramError("seal.damaged-section", "A section of the seal has a wrong head", {
+      offset,
+      expected: `section ${printable(type)}`,
+    });
+  }
+  return bytes.subarray(headBytes);
+}
+
+function encodeDirectory(places: readonly SealSection[]): Uint8Array {
+  const out = new ByteBuilder(8 + places.length * entryBytes).u32(places.length).u32(entryBytes);
+  for (const { type, critical, offset, length, sha256: digest } of places) {
+    out
+      .bytes(fromLatin1(type))
+      .u32(critical ? 1 : 0)
+      .u64(offset)
+      .u64(length)
+      .u64(0)
+      .bytes(digest);
+  }
+  return out.finish();
+}
+
+function decodeDirectory(payload: Uint8Array, base: number, trailerOffset: number): SealSection[] {
+  const cursor = new Cursor(payload, { area: "seal", base: base + headBytes });
+  const count = cursor.u32();
+  const size = cursor.u32();
+  if (size !== entryBytes || payload.length !== 8 + count * entryBytes) {
+    throw directoryError(base, "The seal's directory has a wrong length");
+  }
+  const sections: SealSection[] = [];
+  for (let i = 0; i < count; i++) {
+    const type = latin1(cursor.take(4));
+    const critical = cursor.u32() % 2 === 1;
+    const offset = cursor.u64();
+    const length = cursor.u64();
+    cursor.take(8);
+    if (length < headBytes || offset + length > trailerOffset) {
+      throw directoryError(base, `The seal's section ${printable(type)} lies outside the file`);
+    }
+    sections.push({ type, critical, offset, length, sha256: cursor.take(32).slice() });
+  }
+  return sections;
+}
+
+function padTo(out: ByteBuilder, length: number): void {
+  out.bytes(new Uint8Array(length - out.length));
+}
+
+async function readExactly(store: Store, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  const count = await store.read(bytes, offset);
+  if (count === length) return bytes;
+  throw new FixedramError("seal.damaged-section", "The file ends inside the seal", { offset: offset + count });
+}
+
+function directoryError(offset: number, message: string): FixedramError {
+  return new FixedramError("seal.damaged-directory", message, { offset });
+}
+
+function sectionError(place: SealSection, message: string): FixedramError {
+  return new FixedramError("seal.damaged-section", message, {
+    offset: place.offset,
+    found: `section ${printable(place.type)}`,
+  });
+}
