@@ -107,7 +107,7 @@ complete -F _fixedram fixedram
 }
 
 function zsh(): string {
-  const described = (text: string): string => text.replaceAll("'", "'\\''").replace(/[[\]:\\]/g, "\\$&");
+  const described = (text: string): string => text.replace(/[[\]:\\]/g, "\\$&").replaceAll("'", "'\\''");
   const action = (kind: ValueKind, choices: readonly string[] = []): string =>
     ({
       choices: `(${choices.join(" ")})`,

@@ -1,0 +1,76 @@
+# bash completions for fixedram; made by `fixedram completions bash`
+_fixedram_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur"); }
+_fixedram_files() { compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); }
+_fixedram_folders() { compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); }
+_fixedram_snapshots() {
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -d -- "$cur"; compgen -f -X '!*.fram' -- "$cur")
+}
+
+_fixedram() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= word i
+  COMPREPLY=()
+  # --option=value comes as three words.
+  if [[ $cur == = ]]; then
+    cur=
+  elif [[ $prev == = && COMP_CWORD -ge 2 ]]; then
+    prev=${COMP_WORDS[COMP_CWORD-2]}
+  fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case $command:$word in
+      resume:--) _fixedram_tail $((i + 1)); return ;;
+      :-*) ;;
+      :*) command=$word ;;
+    esac
+  done
+  case $command:$prev in
+    save:--qmp) _fixedram_files; return ;;
+    save:--mode) _fixedram_words "stop live background"; return ;;
+    save:--then) _fixedram_words "resume pause quit"; return ;;
+    save:--max-bandwidth) :; return ;;
+    save:--max-time) :; return ;;
+    save:--max-rounds) :; return ;;
+    save:--on-limit) _fixedram_words "stop abort"; return ;;
+    save:--socket-dir) _fixedram_folders; return ;;
+    resume:--qmp) _fixedram_files; return ;;
+    map:--block) :; return ;;
+    map:--width) :; return ;;
+  esac
+  if [[ $cur == -* ]]; then
+    case $command in
+      save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --socket-dir --force --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --paused --run-recorded --force --json --quiet -q --help -h" ;;
+      info) _fixedram_words "--json --quiet -q --help -h" ;;
+      map) _fixedram_words "--block --width --json --quiet -q --help -h" ;;
+      doctor) _fixedram_words "--json --quiet -q --help -h" ;;
+      completions) _fixedram_words "--json --quiet -q --help -h" ;;
+      "") _fixedram_words "--version -V --help -h" ;;
+    esac
+    return
+  fi
+  case $command in
+    save) _fixedram_snapshots ;;
+    resume) _fixedram_snapshots ;;
+    info) _fixedram_snapshots ;;
+    map) _fixedram_snapshots ;;
+    completions) _fixedram_words "bash zsh fish powershell" ;;
+    help) _fixedram_words "save resume info map doctor completions" ;;
+    "") _fixedram_words "save resume info map doctor completions help" ;;
+  esac
+}
+
+# The words from $1 on are another command.
+_fixedram_tail() {
+  if declare -F _comp_command_offset >/dev/null; then
+    _comp_command_offset "$1"
+  elif declare -F _command_offset >/dev/null; then
+    _command_offset "$1"
+  elif ((COMP_CWORD == $1)); then
+    mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+  else
+    _fixedram_files
+  fi
+}
+
+complete -F _fixedram fixedram

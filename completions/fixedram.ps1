@@ -1,0 +1,28 @@
+# PowerShell completions for fixedram; made by `fixedram completions powershell`
+Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $options = @{
+    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'resume' = @('--qmp', '--paused', '--run-recorded', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'info' = @('--json', '--quiet', '-q', '--help', '-h')
+    'map' = @('--block', '--width', '--json', '--quiet', '-q', '--help', '-h')
+    'doctor' = @('--json', '--quiet', '-q', '--help', '-h')
+    'completions' = @('--json', '--quiet', '-q', '--help', '-h')
+  }
+  $choices = @{
+    'save --mode' = @('stop', 'live', 'background')
+    'save --then' = @('resume', 'pause', 'quit')
+    'save --on-limit' = @('stop', 'abort')
+    'completions' = @('bash', 'zsh', 'fish', 'powershell')
+  }
+  $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
+  if ($before -contains '--') { return }
+  $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
+  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+    elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
+    elseif ($wordToComplete -like '-*') { $options[$command] }
+    else { $choices[$command] }
+  $offers | Where-Object { $_ -like "$wordToComplete*" } | ForEach-Object {
+    [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+  }
+}
