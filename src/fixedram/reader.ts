@@ -6,7 +6,7 @@ import type { Store } from "../pages/store.ts";
 import { capabilitiesOf } from "../stream/configuration.ts";
 import { StreamReader } from "../stream/reader.ts";
 import type { ConfigurationRecord, DeviceRecord, RamStartRecord, StreamRecord } from "../stream/records.ts";
-import { checkOverlaps, checkPagesInside, checkPlaces, type StreamRun } from "./check.ts";
+import { checkOverlaps, checkPlaces, type StreamRun } from "./check.ts";
 import type { BlockLayout } from "./layout.ts";
 import { BitmapMap } from "./map.ts";
 import { readSeal, type SealState, sealedStreamEnd } from "./seal.ts";
@@ -55,7 +55,7 @@ const defaultMaxBitmapBytes = 512 * 2 ** 20;
  * stays the caller's, open.
  *
  * @throws `file.not-mapped-ram`, `file.truncated`, `file.too-large`, `file.pages-unaligned`, `file.bitmap-outside`,
- *   `file.overlap`, `file.pages-outside`, `file.empty-bitmaps`; `stream.*` for what the stream's bytes break;
+ *   `file.overlap`, `file.empty-bitmaps`; `stream.*` for what the stream's bytes break;
  *   `seal.unknown-version`, `seal.unknown-critical`
  */
 export async function openFixedRam(store: Store, options: OpenOptions = {}): Promise<FixedRamFile> {
@@ -69,7 +69,6 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
   let present = 0;
   for (const layout of blocks) {
     const bitmap = await readBitmap(store, layout, options);
-    checkPagesInside(layout, bitmap, store.size);
     const count = bitmap.count();
     present += count;
     bitmaps.push(bitmap);
