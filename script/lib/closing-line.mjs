@@ -16,7 +16,8 @@ for (const path of reports) {
   }
   for (const file of report.testResults) {
     const broken = file.assertionResults.filter((test) => test.status === "failed");
-    if (file.status === "failed" && broken.length === 0) failures.push(`${file.name}: ${file.message || "did not load"}`);
+    if (file.status === "failed" && broken.length === 0)
+      failures.push(`${file.name}: ${file.message || "did not load"}`);
     for (const test of file.assertionResults) {
       if (test.status === "passed") passed++;
       else if (test.status === "failed") failures.push(test.fullName);
