@@ -52,14 +52,10 @@ export function whoHolds(address: QmpAddress): string | null {
     const [, local, peer] = /\s([0-9]+)\s+\S+\s+([0-9]+)\s*$/.exec(line) ?? [];
     if (local !== undefined && peer !== undefined && served.has(local)) peers.add(peer);
   }
-  const names = pidsHolding(peers)
-    .filter((pid) => pid !== process.pid)
-    .map(
-      (pid) =>
-        `${textOrEmpty(`/proc/${pid}/comm`)
-          .trimEnd()
-          .replace(/[^\x20-\x7e]/g, "?")} (pid ${pid})`,
-    );
+  const names = pidsHolding(peers).map((pid) => {
+    const name = textOrEmpty(`/proc/${pid}/comm`).trimEnd();
+    return pid === process.pid ? "this very process" : `${name.replace(/[^\x20-\x7e]/g, "?")} (pid ${pid})`;
+  });
   return names.length === 0 ? null : names.join(", ");
 }
 
