@@ -150,6 +150,10 @@ describe("seal", () => {
       retrail(broken, seal);
       expect(await stateOf(broken)).toMatch(/^damaged seal\.(damaged-directory|number-too-large)$/);
     }
+    const short = sealed();
+    short.patch(seal.directoryOffset + 8, [0, 0, 0, 0, 0, 0, 0, 6]);
+    retrail(short, { ...seal, directoryLength: 22 });
+    expect(await stateOf(short)).toBe("damaged seal.out-of-bounds");
     const count = sealed();
     count.patch(seal.directoryOffset + 19, [2]);
     retrail(count, seal);
