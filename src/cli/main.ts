@@ -42,7 +42,7 @@ export const operations: Operations = {
   resume: async (options) => landed("resume", await import("../operations/resume.ts")).resume(options),
   info: async (file) => landed("info", await import("../operations/inspect.ts")).info(file),
   mapOf: async (file, options) => landed("mapOf", await import("../operations/inspect.ts")).mapOf(file, options),
-  doctor: async (options) => landed("doctor", {}).doctor(options),
+  doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 
 /** For the time until every operation is written. */

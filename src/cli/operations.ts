@@ -1,3 +1,4 @@
+import type { DoctorReport } from "../operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
@@ -11,5 +12,5 @@ export interface Operations {
   resume(options: ResumeOptions): Promise<ResumeResult>;
   info(file: string): Promise<SnapshotInfo>;
   mapOf(file: string, options: { readonly block?: string; readonly width: number }): Promise<readonly BlockMap[]>;
-  doctor(options: { readonly folder: string }): Promise<object>;
+  doctor(options: { readonly folder: string }): Promise<DoctorReport>;
 }

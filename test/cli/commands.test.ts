@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { FixedramError } from "../../src/errors.ts";
 import type { ResumeOptions } from "../../src/operations/resume.ts";
 import type { SaveOptions } from "../../src/operations/save.ts";
-import { cli, fakes, inspected, mapped, resumed, saved } from "./fakes.ts";
+import { cli, examined, fakes, inspected, mapped, resumed, saved } from "./fakes.ts";
 
 const context = { signal: expect.any(AbortSignal), onProgress: expect.any(Function), onNotice: expect.any(Function) };
 
@@ -254,44 +254,44 @@ describe("resume", () => {
 describe("info", () => {
   test("a sealed file, 80 columns", async () =>
     expect(await answer(["info", "web.fram"])).toMatchInlineSnapshot(`
-    "
-    web.fram
-      format        fixed-ram, sealed
-      machine       pc-q35-7.2, qemu64, tcg
-      QEMU          7.2.22
-      run state     running
-      made          2026-11-23T16:49:29Z by fixedram 0.1.0
-      snapshot      6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
-      capabilities  mapped-ram
-      RAM           512 MiB
-      file          533 MiB, 211 MiB on disk
+      "
+      web.fram
+        format        fixed-ram, sealed
+        machine       pc-q35-7.2, qemu64, tcg
+        QEMU          7.2.22
+        run state     running
+        made          2026-11-23T16:49:29Z by fixedram 0.1.0
+        snapshot      6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
+        capabilities  mapped-ram
+        RAM           512 MiB
+        file          533 MiB, 211 MiB on disk
 
-    RAM blocks
-      name                       length  pages present  of all    bitmap at     pages at
-      pc.ram                    512 MiB         54,000  41.2 %          137    1,048,576
-      /rom@etc/acpi/\\x1btables  128 KiB             32   100 %  537,919,519  538,968,064
-      vga.vram                   16 MiB              0     0 %  539,099,199  540,016,640
-      3 blocks, pages of 4 KiB, offsets in bytes
+      RAM blocks
+        name                       length  pages present  of all    bitmap at     pages at
+        pc.ram                    512 MiB         54,000  41.2 %          137    1,048,576
+        /rom@etc/acpi/\\x1btables  128 KiB             32   100 %  537,919,519  538,968,064
+        vga.vram                   16 MiB              0     0 %  539,099,199  540,016,640
+        3 blocks, pages of 4 KiB, offsets in bytes
 
-    Disks
-      device   format  size   changed                          file
-      virtio0  qcow2   3 GiB  2026-11-23T16:48:02Z             /srv/web.qcow2
-      cd0      raw     ?      ?                     read-only  /srv/tools.iso
+      Disks
+        device   format   size  changed               file
+        virtio0  qcow2   3 GiB  2026-11-23T16:48:02Z  /srv/web.qcow2
+        cd0      raw         ?  ?                     /srv/tools.iso (read-only)
 
-    Devices
-      timer                        24 B    0000:00:02.0/virtio-blk  4.71 KiB
-      cpu                      12.9 KiB    apic                        182 B
-      cpu #1                   12.9 KiB
-      5 devices, 30.7 KiB
+      Devices
+        timer                        24 B    0000:00:02.0/virtio-blk  4.71 KiB
+        cpu                      12.9 KiB    apic                        182 B
+        cpu #1                   12.9 KiB
+        5 devices, 30.7 KiB
 
-    Command
-      qemu-system-x86_64
-      -m
-      512
-      -append
-      'root=/dev/vda quiet'
-    "
-  `));
+      Command
+        qemu-system-x86_64
+        -m
+        512
+        -append
+        'root=/dev/vda quiet'
+      "
+    `));
 
   test("a file made by QEMU", async () => {
     const info = async () =>
@@ -396,6 +396,36 @@ describe("map", () => {
       path: "web.fram",
       blocks: mapped,
     }));
+});
+
+describe("doctor", () => {
+  test("what this machine can do", async () => expect(await answer(["doctor"])).toMatchInlineSnapshot(`
+    "
+      machine          linux-x64, Node v20.20.2, user me (1000)
+      KVM runs guests  no: a guest under KVM did nothing within 3 s
+      userfaultfd      yes: CAP_SYS_PTRACE
+      folder           /here (ext4), 78.5 GiB free
+      writable         yes
+      sparse files     yes: files have holes
+      O_DIRECT         yes: 4096 bytes written past the page cache
+
+    QEMUs
+      program                           version  background       mapped-ram  multifd
+      /usr/bin/qemu-system-x86_64       10.0.2   yes              yes         yes
+      /opt/qemu/bin/qemu-system-x86_64  ?        does not answer
+
+    To know
+      - /opt/qemu/bin/qemu-system-x86_64 does not answer: it ended with code 127
+    "
+  `));
+  test("--json gives the report as it is", async () =>
+    expect(JSON.parse(await answer(["doctor", "--json"]))).toEqual({ schema: "fixedram/doctor/1", ...examined }));
+  test("a signal is not waited out", async () => {
+    const controller = new AbortController();
+    const signals = { abort: controller.signal, received: () => "SIGINT" as const, handOver: () => undefined };
+    const run = cli(["doctor"], { doctor: () => new Promise(() => controller.abort()) }, { signals });
+    expect((await run).code).toBe(130);
+  });
 });
 
 test("a name that begins with a dash stands after --", async () => {

@@ -1,6 +1,7 @@
 import type { Operations } from "../../src/cli/operations.ts";
 import { run } from "../../src/cli/run.ts";
 import type { Surroundings } from "../../src/cli/terminal.ts";
+import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
 import type { ResumeResult } from "../../src/operations/resume.ts";
 import type { SaveResult } from "../../src/operations/save.ts";
@@ -115,6 +116,47 @@ export const mapped: readonly BlockMap[] = [
   { name: "tiny", length: 4096 * 3, pages: 3, present: 2, pagesPerCell: 1, cells: [1, 0, 1] },
 ];
 
+export const examined: DoctorReport = {
+  node: "v20.20.2",
+  platform: "linux-x64",
+  user: { uid: 1000, name: "me" },
+  qemus: [
+    {
+      path: "/usr/bin/qemu-system-x86_64",
+      target: "x86_64",
+      version: { major: 10, minor: 0, micro: 2, package: "Debian 1:10.0.2", text: "10.0.2" },
+      capabilities: ["return-path", "multifd", "mapped-ram", "background-snapshot"],
+      problem: null,
+      modes: { stop: true, live: true, background: true },
+      mappedRam: true,
+      multifd: true,
+      returnPath: true,
+    },
+    {
+      path: "/opt/qemu/bin/qemu-system-x86_64",
+      target: null,
+      version: null,
+      capabilities: [],
+      problem: "it ended with code 127",
+      modes: { stop: false, live: false, background: false },
+      mappedRam: false,
+      multifd: false,
+      returnPath: false,
+    },
+  ],
+  kvm: { works: false, why: "a guest under KVM did nothing within 3 s" },
+  userfaultfd: { works: true, why: "CAP_SYS_PTRACE", sysctl: false, device: true, capability: true },
+  folder: {
+    path: "/here",
+    fileSystem: "ext4",
+    free: 78.5 * 1024 * MiB,
+    writable: true,
+    sparse: { works: true, why: "files have holes" },
+    direct: { works: true, why: "4096 bytes written past the page cache" },
+  },
+  problems: ["/opt/qemu/bin/qemu-system-x86_64 does not answer: it ended with code 127"],
+};
+
 /** Operations that must not be called, with some replaced. */
 export function operationsWith(some: Partial<Operations>): Operations {
   const refuse = (name: string) => (): never => {
@@ -135,7 +177,7 @@ export const fakes: Operations = {
   resume: async () => resumed,
   info: async (path) => ({ ...inspected, path }),
   mapOf: async () => mapped,
-  doctor: async () => ({}) as never,
+  doctor: async () => examined,
 };
 
 export interface Outcome {

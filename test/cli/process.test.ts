@@ -31,16 +31,13 @@ async function end(child: ChildProcessWithoutNullStreams): Promise<End> {
 /** Waits until the child says something that holds `words`. */
 async function says(child: ChildProcessWithoutNullStreams, words: string): Promise<void> {
   let text = "";
-  for await (const [chunk] of on(child.stderr)) {
-    text += String(chunk);
-    if (text.includes(words)) return;
-  }
-  throw new Error(`ended without saying ${words}: ${text}`);
-}
-
-async function* on(stream: NodeJS.ReadableStream): AsyncGenerator<[unknown]> {
-  const events = (await import("node:events")).on(stream, "data", { close: ["end"] });
-  for await (const event of events) yield event as [unknown];
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.on("data", (chunk) => {
+      text += String(chunk);
+      if (text.includes(words)) resolve();
+    });
+    child.on("close", () => reject(new Error(`ended without saying ${words}: ${text}`)));
+  });
 }
 
 describe("as a process of its own", () => {

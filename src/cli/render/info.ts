@@ -1,9 +1,9 @@
-import Table from "cli-table3";
 import { printable } from "../../bytes/text.ts";
 import type { DiskInfo, SealInfo, SnapshotInfo } from "../../operations/inspect.ts";
 import type { Colors } from "./colors.ts";
 import { aligned, count, percent, plural, size } from "./format.ts";
 import { argument, safe } from "./safe.ts";
+import { plainTable } from "./table.ts";
 
 /** Everything `info` knows, in the order people ask: what is it, how large, its RAM, its disks, its devices. */
 export function infoText(info: SnapshotInfo, colors: Colors, columns: number): string {
@@ -45,56 +45,31 @@ function sealText(seal: SealInfo | null): string | null {
   return seal === null ? null : safe(seal.uuid);
 }
 
-/** Columns without boxes, two spaces between them. */
-function plainTable(head: readonly string[], rightFrom: number, colors: Colors): InstanceType<typeof Table> {
-  const empty = { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "" };
-  const rest = { "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "" };
-  return new Table({
-    head: head.map((text) => colors.dim(text)),
-    chars: { ...empty, ...rest, right: "", "right-mid": "", middle: "  " },
-    style: { "padding-left": 0, "padding-right": 0, head: [], border: [], compact: true },
-    colAligns: head.map((_, column) => (column >= rightFrom ? "right" : "left")),
-  });
-}
-
-function indent(table: { toString(): string }): string {
-  return table
-    .toString()
-    .split("\n")
-    .map((line) => `  ${line}`.trimEnd())
-    .join("\n");
-}
-
 function blockTable(info: SnapshotInfo, colors: Colors): string {
-  const table = plainTable(["name", "length", "pages present", "of all", "bitmap at", "pages at"], 1, colors);
-  for (const block of info.blocks) {
-    table.push([
-      printable(block.name),
-      size(block.length),
-      count(block.present),
-      percent(block.present, block.pages),
-      count(block.bitmapOffset),
-      count(block.pagesOffset),
-    ]);
-  }
+  const rows = info.blocks.map((block) => [
+    printable(block.name),
+    size(block.length),
+    count(block.present),
+    percent(block.present, block.pages),
+    count(block.bitmapOffset),
+    count(block.pagesOffset),
+  ]);
+  const head = ["name", "length", "pages present", "of all", "bitmap at", "pages at"];
   const pageSizes = [...new Set(info.blocks.map((block) => size(block.pageSize)))].join(" and ");
-  return `${indent(table)}\n  ${colors.dim(`${plural(info.blocks.length, "block")}, pages of ${pageSizes}, offsets in bytes`)}`;
+  const remark = `${plural(info.blocks.length, "block")}, pages of ${pageSizes}, offsets in bytes`;
+  return `${plainTable(head, [1, 2, 3, 4, 5], rows, colors)}\n  ${colors.dim(remark)}`;
 }
 
 function diskTable(disks: readonly DiskInfo[], colors: Colors): string {
   if (disks.length === 0) return "  none";
-  const table = plainTable(["device", "format", "size", "changed", "", "file"], 6, colors);
-  for (const disk of disks) {
-    table.push([
-      safe(disk.device),
-      safe(disk.format),
-      disk.size === null ? "?" : size(disk.size),
-      disk.mtime === null ? "?" : safe(disk.mtime),
-      disk.readOnly ? "read-only" : "",
-      safe(disk.path),
-    ]);
-  }
-  return indent(table);
+  const rows = disks.map((disk) => [
+    safe(disk.device),
+    safe(disk.format),
+    disk.size === null ? "?" : size(disk.size),
+    disk.mtime === null ? "?" : safe(disk.mtime),
+    `${safe(disk.path)}${disk.readOnly ? " (read-only)" : ""}`,
+  ]);
+  return plainTable(["device", "format", "size", "changed", "file"], [2], rows, colors);
 }
 
 /** Devices in as many columns as fit: name, instance where it is not 0, size. */

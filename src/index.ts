@@ -1,0 +1,24 @@
+/**
+ * The library: what the command line does, as typed functions, and the page model they stand on.
+ *
+ * Every failure is a {@link FixedramError} with a code listed in docs/errors/.
+ */
+export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
+export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
+export type {
+  BlockInfo,
+  BlockMap,
+  DeviceInfo,
+  DiskInfo,
+  SealInfo,
+  SnapshotInfo,
+} from "./operations/inspect.ts";
+export type { Notice, OperationContext, Progress } from "./operations/progress.ts";
+export type { ResumeOptions, ResumeResult } from "./operations/resume.ts";
+export type { SaveMode, SaveOptions, SaveResult, ThenAction } from "./operations/save.ts";
+export type { RamBlock } from "./pages/block.ts";
+export { ExtentKind, ExtentList } from "./pages/extents.ts";
+export type { PageMap } from "./pages/map.ts";
+export type { PageStream } from "./pages/page-stream.ts";
+export type { PageBatch, Sink } from "./pages/sink.ts";
+export type { Store } from "./pages/store.ts";
