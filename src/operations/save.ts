@@ -1,7 +1,9 @@
 import type { Notice, OperationContext } from "./progress.ts";
+import { SaveRun } from "./save/run.ts";
 
 export type SaveMode = "stop" | "live" | "background";
 export type ThenAction = "resume" | "pause" | "quit";
+export type OnLimit = "stop" | "abort";
 
 export interface SaveOptions extends OperationContext {
   /** Final path of the snapshot. */
@@ -19,7 +21,7 @@ export interface SaveOptions extends OperationContext {
   /** Live only: dirty rounds after which `onLimit` applies. */
   readonly maxRounds?: number;
   /** Live only, default `stop`: the guest is stopped and the rest saved; `abort`: the save fails, the guest goes on. */
-  readonly onLimit?: "stop" | "abort";
+  readonly onLimit?: OnLimit;
   /** Folder for our migration socket, reachable by QEMU's user. */
   readonly socketDir?: string;
   /** Go on where a combination is known to lose guest memory. */
@@ -55,4 +57,23 @@ export interface SaveResult {
   readonly pages: { readonly total: number; readonly data: number; readonly zero: number; readonly rewritten: number };
   readonly rounds: number;
   readonly notices: readonly Notice[];
+}
+
+/**
+ * Saves a QEMU guest into a fixed-ram file and leaves it as `then` says. Until the file is complete, on disk and under its name,
+ * QEMU keeps the guest, and an older file of that name stays as it is; whatever fails, the guest goes on in its former state.
+ *
+ * @throws FixedramError `usage.*`, `system.*` for the target; `qmp.*`, `qemu.*`, `guest.*`; the signal's reason
+ */
+export async function save(options: SaveOptions): Promise<SaveResult> {
+  const run = new SaveRun(options);
+  try {
+    await run.prepare();
+    await run.take();
+    return await run.conclude();
+  } catch (error) {
+    throw await run.fail(error);
+  } finally {
+    run.release();
+  }
 }

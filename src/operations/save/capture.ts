@@ -1,0 +1,180 @@
+import { FixedramError } from "../../errors.ts";
+import type { MainRamTest } from "../../fixedram/layout.ts";
+import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { FixedRamWriter } from "../../fixedram/writer.ts";
+import type { RamBlock } from "../../pages/block.ts";
+import type { PageBatch } from "../../pages/sink.ts";
+import type { Receiver } from "../../qemu/migration-socket.ts";
+import type { TargetFile } from "../../storage/target-file.ts";
+import { Command } from "../../stream/constants.ts";
+import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
+import { StreamReader } from "../../stream/reader.ts";
+import type { CommandRecord, ConfigurationRecord, RamStartRecord, StreamRecord } from "../../stream/records.ts";
+import { StreamWriter } from "../../stream/writer.ts";
+import { decodeXbzrle } from "../../stream/xbzrle.ts";
+
+/**
+ * Takes a migration stream chunk by chunk and puts every page at its place: socket bytes in, a fixed-ram file out. Everything
+ * is synchronous, so a slow disk slows QEMU down and nothing piles up here.
+ */
+export class Capture implements Receiver, StreamEvents {
+  /** Bytes of the stream so far. */
+  received = 0;
+  /** Settles when the stream is whole, its last byte included; QEMU keeps the connection open then. */
+  readonly whole: Promise<void>;
+  isWhole = false;
+  /** Command 2 (PING) wants its value back on the return path. */
+  onPing: (value: number) => void = () => {};
+  readonly #target: TargetFile;
+  readonly #onPhase: (phase: "ram" | "device-state") => void;
+  readonly #onBytes: () => void;
+  readonly #mainRam: MainRamTest;
+  readonly #reader: StreamReader;
+  #writer: FixedRamWriter | null = null;
+  /** Encodes what follows the RAM section's start, into the file's tail. */
+  #tail: StreamWriter | null = null;
+  #configuration: ConfigurationRecord | null = null;
+  /** Inside a RAM PART: its marks and footer are not kept, for the pages they frame are elsewhere. */
+  #inPart = false;
+  #page = new Uint8Array(0);
+  #settle: () => void = () => {};
+
+  /**
+   * @param onPhase the stream has come to this part
+   * @param onBytes called for every chunk
+   */
+  constructor(
+    target: TargetFile,
+    mainRam: MainRamTest,
+    onPhase: (phase: "ram" | "device-state") => void,
+    onBytes: () => void,
+  ) {
+    this.#target = target;
+    this.#mainRam = mainRam;
+    this.#onPhase = onPhase;
+    this.#onBytes = onBytes;
+    this.#reader = new StreamReader(this, {});
+    this.whole = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  chunk(bytes: Uint8Array): void {
+    this.received += bytes.length;
+    const used = this.#reader.push(bytes);
+    this.#onBytes();
+    if (!this.#reader.complete) return;
+    if (used < bytes.length) {
+      throw new FixedramError("stream.trailing-bytes", "QEMU sent more after the end of its stream", {
+        offset: this.#reader.position,
+        found: `${bytes.length - used} bytes`,
+      });
+    }
+    this.isWhole = true;
+    this.#settle();
+  }
+
+  get machine(): string {
+    return this.#configuration?.machine ?? "";
+  }
+
+  /** Counts of pages; zeros before the block list has come. */
+  get counts(): { readonly total: number; readonly data: number; readonly zero: number; readonly rewritten: number } {
+    const writer = this.#writer;
+    if (writer === null) return { total: 0, data: 0, zero: 0, rewritten: 0 };
+    return { ...writer.countPages(), rewritten: writer.rewritten };
+  }
+
+  /** Bytes of all RAM blocks. */
+  get ramBytes(): number {
+    return this.#writer?.blocks.reduce((sum, block) => sum + block.length, 0) ?? 0;
+  }
+
+  /** Bytes of pages written so far. */
+  get pageBytes(): number {
+    return (this.#writer?.pagesWritten ?? 0) * (this.#writer?.blocks[0]?.pageSize ?? 4096);
+  }
+
+  /** Writes headers, bitmaps, tail and seal; the file is whole then, not yet on disk. */
+  complete(meta: SnapshotMeta): void {
+    this.#tail?.end();
+    this.#requireWriter().complete(meta);
+  }
+
+  record(record: StreamRecord): void {
+    switch (record.kind) {
+      case "header":
+        return;
+      case "configuration":
+        this.#configuration = record;
+        return;
+      case "ram-start":
+        this.#begin(record);
+        return;
+      case "command":
+        this.#command(record);
+        return;
+      case "ram-part":
+        this.#inPart = true;
+        return;
+      case "footer":
+        if (!this.#inPart) this.#tail?.record(record);
+        this.#inPart = false;
+        return;
+      case "ram-eos":
+      case "ram-flush":
+      case "ram-hook":
+        if (!this.#inPart) this.#tail?.record(record);
+        return;
+      default:
+        if (record.kind === "device" && !record.early) this.#onPhase("device-state");
+        this.#tail?.record(record);
+    }
+  }
+
+  pages(batch: PageBatch): void {
+    this.#requireWriter().writePages(batch);
+  }
+
+  zeroPages(block: RamBlock, firstPage: number, count: number): void {
+    this.#requireWriter().zeroPages(block, firstPage, count);
+  }
+
+  encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {
+    if (kind !== "xbzrle") {
+      throw new FixedramError("stream.compressed-page", "QEMU sent compressed pages, which a save switches off", {
+        block: block.name,
+        page,
+      });
+    }
+    const writer = this.#requireWriter();
+    if (this.#page.length !== block.pageSize) this.#page = new Uint8Array(block.pageSize);
+    writer.readPage(block, page, this.#page);
+    decodeXbzrle(this.#page, data);
+    writer.writePage(block, page, this.#page);
+  }
+
+  #begin(start: RamStartRecord): void {
+    if (this.#configuration === null) {
+      throw new FixedramError("stream.no-configuration", "the stream names no machine", {
+        hint: "Machine types up to 2.3 are not supported: use a newer one.",
+      });
+    }
+    const writer = new FixedRamWriter(this.#target, this.#configuration, start, { isMainRam: this.#mainRam });
+    this.#writer = writer;
+    this.#tail = new StreamWriter((bytes) => writer.tail(bytes));
+    this.#onPhase("ram");
+  }
+
+  /** Commands that set up a return path or postcopy mean nothing in a file; the others are kept. */
+  #command(record: CommandRecord): void {
+    if (record.command === Command.ping)
+      this.onPing(new DataView(record.data.buffer, record.data.byteOffset).getUint32(0));
+    if (record.command > Command.postcopyAdvise) this.#tail?.record(record);
+  }
+
+  #requireWriter(): FixedRamWriter {
+    if (this.#writer === null) throw new FixedramError("stream.no-ram", "the stream ends before its RAM section");
+    return this.#writer;
+  }
+}

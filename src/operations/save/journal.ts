@@ -1,0 +1,68 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v from "valibot";
+import { stateFolder } from "../../qemu/private-folder.ts";
+import { startTimeOf } from "../../qemu/process.ts";
+import { MigrationSettingsSchema } from "../../qmp/migration-settings.ts";
+
+/**
+ * What a save changes about a QEMU, noted before it changes anything, so that somebody else can put it back: the guard process
+ * when the saver dies, the next save when both died. One file a QMP socket, removed when all is as it was.
+ */
+const Journal = v.object({
+  version: v.literal(1),
+  /** The saver: pid and start time (clock ticks since boot), so that a pid used again is not taken for it. */
+  saver: v.object({ pid: v.number(), startTime: v.number() }),
+  guardPid: v.nullable(v.number()),
+  qmp: v.string(),
+  /** QEMU's process, when /proc shows it: settings of another QEMU behind the same socket path are none of ours. */
+  qemu: v.nullable(v.object({ pid: v.number(), startTime: v.number() })),
+  /** Run state before the save. */
+  runState: v.string(),
+  settings: MigrationSettingsSchema,
+  /** Ours to remove: the half-made file and the socket folder. */
+  partial: v.nullable(v.string()),
+  folder: v.nullable(v.string()),
+});
+export type Journal = v.InferOutput<typeof Journal>;
+
+/** Path of the note for a QMP socket. */
+export function journalPath(qmp: string): string {
+  const key = createHash("sha256").update(qmp).digest("hex").slice(0, 24);
+  return join(stateFolder(), `save-${key}.json`);
+}
+
+/** Written beside and renamed: a reader sees a whole note or none. */
+export function writeJournal(path: string, journal: Journal): void {
+  const half = `${path}.${process.pid}`;
+  writeFileSync(half, JSON.stringify(journal), { mode: 0o600 });
+  renameSync(half, path);
+}
+
+/** null: there is none, or it cannot be read (nothing can be put back from it then). */
+export function readJournal(path: string): Journal | null {
+  try {
+    const parsed = v.safeParse(Journal, JSON.parse(readFileSync(path, "utf8")));
+    return parsed.success ? parsed.output : null;
+  } catch {
+    return null;
+  }
+}
+
+export function removeJournal(path: string): void {
+  rmSync(path, { force: true });
+}
+
+/** Whether that very process still runs. */
+export function isAlive(process: { readonly pid: number; readonly startTime: number }): boolean {
+  return startTimeOf(process.pid) === process.startTime;
+}
+
+/** Every note in the state folder, for `doctor`. */
+export function journals(): readonly string[] {
+  const folder = stateFolder();
+  return readdirSync(folder)
+    .filter((name) => /^save-[0-9a-f]{24}\.json$/.test(name))
+    .map((name) => join(folder, name));
+}

@@ -1,0 +1,188 @@
+import { FixedramError } from "../../errors.ts";
+import type { OnLimit, SaveMode, SaveOptions, ThenAction } from "../save.ts";
+
+/** What a decision needs to know of the guest. */
+export interface PlanFacts {
+  readonly version: { readonly major: number; readonly minor: number; readonly text: string };
+  readonly accelerator: string;
+  readonly runState: string;
+  /** Names of the migration capabilities this QEMU knows. */
+  readonly capabilities: ReadonlySet<string>;
+  /** QEMU's own words, one a blocker. */
+  readonly blockers: readonly string[];
+  readonly migrationStatus: string;
+  /** Bytes of all RAM blocks. */
+  readonly ramBytes: number;
+}
+
+/** How a save will go. */
+export interface SavePlan {
+  readonly mode: SaveMode;
+  /** `--then`. */
+  readonly afterwards: ThenAction;
+  readonly onLimit: OnLimit;
+  /** QEMU stays uncommitted until it has our SHUT (docs/decisions/0002). */
+  readonly returnPath: boolean;
+  /** Capabilities to set for the save; what QEMU does not know is left out. */
+  readonly capabilities: Readonly<Record<string, boolean>>;
+  readonly parameters: Readonly<Record<string, number | string>>;
+}
+
+/** QEMU stops the guest once the rest would take no longer than this, in ms: its largest value, so at its first look. */
+export const STOP_AT_ONCE = 2_000_000;
+
+/** Each of these would change what is sent, or where to. */
+const unwanted = [
+  "xbzrle",
+  "rdma-pin-all",
+  "zero-blocks",
+  "compress",
+  "postcopy-ram",
+  "x-colo",
+  "release-ram",
+  "block",
+  "pause-before-switchover",
+  "multifd",
+  "x-ignore-shared",
+  "late-block-activate",
+  "postcopy-preempt",
+  "switchover-ack",
+  "zero-copy-send",
+  "mapped-ram",
+  "postcopy-blocktime",
+];
+
+/**
+ * Decides, or refuses, before the guest is touched.
+ *
+ * @throws FixedramError `guest.run-state`, `guest.migration-active`, `guest.migration-blocked`, `guest.loses-memory`,
+ *   `qemu.too-old`, `qemu.no-background`, `usage.conflict`
+ */
+export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
+  const mode = options.mode ?? "stop";
+  const then = options.then ?? "resume";
+  checkOptions(options, mode, then);
+  checkGuest(facts, mode);
+  checkMode(facts, mode, options.force === true);
+  const returnPath = mode !== "background";
+  const capabilities: Record<string, boolean> = Object.fromEntries(
+    unwanted.filter((name) => facts.capabilities.has(name)).map((name) => [name, false]),
+  );
+  for (const [name, on] of [
+    ["return-path", returnPath],
+    ["background-snapshot", mode === "background"],
+    ["events", true],
+  ] as const) {
+    if (facts.capabilities.has(name)) capabilities[name] = on;
+  }
+  return {
+    mode,
+    afterwards: then,
+    onLimit: options.onLimit ?? "stop",
+    returnPath,
+    capabilities,
+    parameters: {
+      "max-bandwidth": mode === "stop" ? untilStopped(facts.ramBytes) : (options.maxBandwidth ?? 0),
+      ...(mode === "stop" ? { "downtime-limit": STOP_AT_ONCE } : {}),
+      "tls-creds": "",
+    },
+  };
+}
+
+/**
+ * Bytes a second for the tenth of a second before QEMU stops the guest by itself, after which no limit holds. What is sent in
+ * that time is sent live; so it is kept small, a few MB of low memory, and still enough for QEMU to reckon that the rest fits
+ * into {@link STOP_AT_ONCE} (docs/decisions/0002).
+ */
+function untilStopped(ramBytes: number): number {
+  return Math.max(2 ** 22, Math.ceil((ramBytes / (STOP_AT_ONCE / 1000)) * 8));
+}
+
+function checkOptions(options: SaveOptions, mode: SaveMode, then: ThenAction): void {
+  if (mode === "background" && then !== "resume") {
+    throw new FixedramError("usage.conflict", `--then ${then} does not go with --mode background`, {
+      hint: "A background save shows the guest as it was at the start, and the guest has gone on since: stopping it then would lose that. Use --mode stop.",
+    });
+  }
+  if (mode === "live") return;
+  for (const [name, value] of [
+    ["--max-time", options.maxTime],
+    ["--max-rounds", options.maxRounds],
+    ["--on-limit", options.onLimit],
+  ]) {
+    if (value !== undefined) {
+      throw new FixedramError("usage.conflict", `${name} goes with --mode live only`, { found: `--mode ${mode}` });
+    }
+  }
+}
+
+const savable: ReadonlySet<string> = new Set([
+  "running",
+  "paused",
+  "prelaunch",
+  "suspended",
+  "io-error",
+  "watchdog",
+  "debug",
+]);
+
+function checkGuest(facts: PlanFacts, mode: SaveMode): void {
+  if (!["none", "completed", "failed", "cancelled"].includes(facts.migrationStatus)) {
+    throw new FixedramError("guest.migration-active", "a migration of this guest is under way", {
+      found: `status ${facts.migrationStatus}`,
+      hint: "Wait for its end, or end it with the QMP command migrate_cancel.",
+    });
+  }
+  if (!savable.has(facts.runState)) {
+    throw new FixedramError("guest.run-state", `a guest in state ${facts.runState} cannot be saved`, {
+      found: facts.runState,
+      expected: [...savable].join(", "),
+      hint: runStateHints[facts.runState] ?? "Bring the guest into one of the expected states first.",
+    });
+  }
+  if (facts.blockers.length > 0) {
+    throw new FixedramError("guest.migration-blocked", "QEMU refuses to save this guest", {
+      said: facts.blockers.join("; "),
+      hint: "Detach or reconfigure what QEMU names.",
+    });
+  }
+  if (mode === "background" && facts.runState !== "running") {
+    throw new FixedramError("guest.run-state", "a guest that does not run needs no background save", {
+      found: facts.runState,
+      expected: "running",
+      hint: "Use --mode stop.",
+    });
+  }
+}
+
+const runStateHints: Readonly<Record<string, string>> = {
+  postmigrate: "It was saved or migrated before. Let it run with the QMP command cont; then it can be saved again.",
+  inmigrate: "It is still being loaded. Wait until that has ended.",
+  shutdown: "It has shut down: there is nothing to resume.",
+};
+
+function checkMode(facts: PlanFacts, mode: SaveMode, force: boolean): void {
+  const needed = mode === "background" ? "background-snapshot" : "return-path";
+  if (!facts.capabilities.has(needed)) {
+    throw new FixedramError(
+      mode === "background" ? "qemu.no-background" : "qemu.too-old",
+      `this QEMU has no ${needed}`,
+      {
+        found: `QEMU ${facts.version.text}`,
+        expected: mode === "background" ? "QEMU 6.0 or newer" : "QEMU 2.5 or newer",
+        hint: "Use --mode stop, or a newer QEMU.",
+      },
+    );
+  }
+  const oldTcg = facts.accelerator === "tcg" && facts.version.major < 8;
+  if (mode === "live" && oldTcg && facts.runState === "running" && !force) {
+    throw new FixedramError(
+      "guest.loses-memory",
+      "QEMU before 8.0 loses memory of a busy guest in a live save under TCG",
+      {
+        found: `QEMU ${facts.version.text}, accelerator tcg`,
+        hint: "Use --mode stop or --mode background; --force saves live all the same (a guest that hardly writes comes through).",
+      },
+    );
+  }
+}

@@ -1,0 +1,64 @@
+import { rmSync } from "node:fs";
+import { FixedramError } from "../../errors.ts";
+import type { QmpClient } from "../../qmp/client.ts";
+import { cont, migrateCancel, queryMigrate, queryStatus } from "../../qmp/commands.ts";
+import { restoreSettings } from "../../qmp/migration-settings.ts";
+import type { Journal } from "./journal.ts";
+
+/** States in which a migration is over or never began. */
+export const terminalStates: ReadonlySet<string> = new Set(["none", "completed", "failed", "cancelled"]);
+
+/** Milliseconds between two looks at a migration that is being cancelled; there is no event without the `events` capability. */
+const LOOK = 20;
+
+/**
+ * Puts a guest back into the state a save found it in: ends a migration under way, lets a guest that ran run, puts
+ * capabilities and parameters back. Safe to repeat.
+ *
+ * @returns the run state the guest ends in; `postmigrate` where QEMU knows no way back to `paused`
+ * @throws FixedramError `qmp.*`; `qemu.migration-stuck` when QEMU does not end its migration within `timeout` ms
+ */
+export async function putBack(
+  client: QmpClient,
+  before: Pick<Journal, "runState" | "settings">,
+  timeout = 10_000,
+): Promise<string> {
+  await endMigration(client, timeout);
+  let { status } = await queryStatus(client);
+  if (before.runState === "running" && status !== "running" && stoppedBySave.has(status)) {
+    await cont(client);
+    status = (await queryStatus(client)).status;
+  }
+  await restoreSettings(client, before.settings);
+  return status;
+}
+
+/** Run states a save leads through; any other (a panic, an I/O error) is the guest's own and stays. */
+const stoppedBySave: ReadonlySet<string> = new Set(["paused", "finish-migrate", "postmigrate"]);
+
+async function endMigration(client: QmpClient, timeout: number): Promise<void> {
+  const deadline = performance.now() + timeout;
+  let asked = false;
+  for (;;) {
+    const { status } = await queryMigrate(client);
+    if (status === undefined || terminalStates.has(status)) return;
+    if (!asked) {
+      asked = true;
+      await migrateCancel(client);
+      continue;
+    }
+    if (performance.now() > deadline) {
+      throw new FixedramError("qemu.migration-stuck", "QEMU does not end its migration", {
+        found: `status ${status}`,
+        hint: "The guest may be stopped: look at it with query-status, and use cont.",
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
+}
+
+/** Removes what a saver left in the file system: its half-made file and its socket folder. */
+export function removeLeftOvers(journal: Pick<Journal, "partial" | "folder">): void {
+  if (journal.partial !== null) rmSync(journal.partial, { force: true });
+  if (journal.folder !== null) rmSync(journal.folder, { recursive: true, force: true });
+}

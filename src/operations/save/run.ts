@@ -1,0 +1,348 @@
+import type { Socket } from "node:net";
+import { FixedramError } from "../../errors.ts";
+import { isMainRam } from "../../fixedram/layout.ts";
+import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { connectQmp } from "../../qemu/connect.ts";
+import { inspectGuest, queryCpuFlags } from "../../qemu/inspect.ts";
+import { queryRamblocks } from "../../qemu/memory-map.ts";
+import { listenForMigration, type MigrationConnection, type MigrationListener } from "../../qemu/migration-socket.ts";
+import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
+import { findQemu, type QemuProcess, startTimeOf } from "../../qemu/process.ts";
+import { canReach } from "../../qemu/reach.ts";
+import { formatQmpAddress, parseQmpAddress } from "../../qmp/address.ts";
+import type { QmpClient } from "../../qmp/client.ts";
+import { queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
+import { snapshotSettings } from "../../qmp/migration-settings.ts";
+import { TargetFile } from "../../storage/target-file.ts";
+import { inspectTarget, type TargetPlace } from "../../storage/target-path.ts";
+import { shutMessage } from "../../stream/return-path.ts";
+import type { Notice, Progress } from "../progress.ts";
+import type { SaveOptions, SaveResult } from "../save.ts";
+import { Capture } from "./capture.ts";
+import { type Guarded, guardSave, settleEarlierSave } from "./guarded.ts";
+import { isAlive, type Journal } from "./journal.ts";
+import { MigrationWatch } from "./migration.ts";
+import { planSave, type SavePlan } from "./plan.ts";
+import { putBack } from "./put-back.ts";
+import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
+import { transfer } from "./transfer.ts";
+
+/** Milliseconds between two reports of progress. */
+const REPORT = 100;
+
+/** Everything that exists once the guest may be touched. */
+interface Prepared {
+  readonly client: QmpClient;
+  readonly plan: SavePlan;
+  readonly guest: GuestRecord;
+  readonly target: TargetFile;
+  readonly listener: MigrationListener;
+  readonly guarded: Guarded;
+  readonly before: Pick<Journal, "runState" | "settings">;
+}
+
+/**
+ * One save, step by step:
+ *
+ *     prepare   nothing of the guest is changed: target, QMP, facts, plan, socket, note and guard
+ *     take      settings, `migrate`, stream -> file; fsync, rename; our verdict on the return path
+ *     conclude  the guest in the wanted state, settings as they were
+ *     fail      instead, from any point: guest and settings as they were, nothing half-made left
+ */
+export class SaveRun {
+  readonly #options: SaveOptions;
+  readonly #began = performance.now();
+  readonly #notices: Notice[] = [];
+  readonly #signal: AbortSignal;
+  #folder: PrivateFolder | null = null;
+  #client: QmpClient | null = null;
+  #target: TargetFile | null = null;
+  #prepared: Prepared | null = null;
+  #connection: MigrationConnection | null = null;
+  #capture: Capture | null = null;
+  #watch: MigrationWatch | null = null;
+  #meta: SnapshotMeta | null = null;
+  #phase: Progress["phase"] = "preflight";
+  #reported = 0;
+  #committed = false;
+  #syncTime = 0;
+  #ramTime = 0;
+
+  constructor(options: SaveOptions) {
+    this.#options = options;
+    this.#signal = options.signal ?? new AbortController().signal;
+  }
+
+  async prepare(): Promise<void> {
+    this.#enter("preflight");
+    const options = this.#options;
+    const place = inspectTarget(options.out);
+    for (const { path, size } of place.leftovers) {
+      this.#note(
+        "warning",
+        "left-over",
+        `An earlier save left ${path} behind${size === null ? "" : ` (${size} bytes)`}; it can be removed.`,
+      );
+    }
+    const address = parseQmpAddress(options.qmp);
+    const qmp = formatQmpAddress(address);
+    const connect = () => connectQmp(address, { signal: this.#signal });
+    const { client, found } = await settleEarlierSave(qmp, connect, this.#signal);
+    this.#client = client;
+    if (found !== null) this.#note("warning", "earlier-save", found);
+    const process = findQemu(address);
+    const facts = await inspectGuest(client, { cpuFlags: false, signal: this.#signal });
+    const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
+    const plan = planSave(options, { ...facts, capabilities: new Set(Object.keys(facts.capabilities)), ramBytes });
+    this.#warn(place, ramBytes, facts.version, facts.runState);
+    const guest = await recordGuest(client, facts, process, (notice) => this.#notice(notice));
+    const listener = await this.#listen(process);
+    const before = { runState: facts.runState, settings: await snapshotSettings(client) };
+    const target = TargetFile.create(place);
+    this.#target = target;
+    const guarded = guardSave({
+      version: 1,
+      saver: { pid: globalThis.process.pid, startTime: startTimeOf(globalThis.process.pid) ?? 0 },
+      ...before,
+      qmp,
+      qemu: process === null ? null : { pid: process.pid, startTime: process.startTime },
+      partial: target.partial,
+      folder: this.#folder?.path ?? null,
+    });
+    this.#prepared = { client, plan, guest, target, listener, guarded, before };
+  }
+
+  async take(): Promise<void> {
+    const { client, plan, guest, target, listener, guarded } = this.#require();
+    const { facts } = guest;
+    this.#enter("connect");
+    if (plan.mode === "background") this.#meta = await makeMeta(client, guest, facts.machine, []);
+    await setMigrateCapabilities(client, plan.capabilities);
+    await setMigrateParameters(client, plan.parameters);
+    const main = new Set(facts.memory.mainBlocks);
+    const capture = new Capture(
+      target,
+      (block) => main.has(block.name) || (main.size === 0 && isMainRam(block)),
+      (phase) => this.#enter(phase),
+      () => this.#report(),
+    );
+    this.#capture = capture;
+    const { maxTime = null, maxRounds = null } = this.#options;
+    const watch = new MigrationWatch(client, { maxTime, maxRounds, onLimit: plan.onLimit }, () => this.#report());
+    this.#watch = watch;
+    const hold = plan.mode === "background" ? (socket: Socket) => guarded.hold(socket) : null;
+    const limit = this.#options.maxBandwidth ?? null;
+    const moving = transfer({ client, watch, listener, capture, signal: this.#signal, limit, hold }, (connection) => {
+      this.#connection = connection;
+    });
+    moving.catch(() => {});
+    const flags = await queryCpuFlags(client).catch(() => []);
+    await moving;
+    this.#ramTime = performance.now() - this.#began;
+    this.#meta =
+      this.#meta === null
+        ? await makeMeta(client, guest, capture.machine, flags)
+        : withFlags(this.#meta, capture.machine, flags);
+    await this.#commit(target, capture, this.#meta);
+    watch.verdictGiven();
+    if (plan.returnPath) await this.#connection?.send(shutMessage(plan.afterwards !== "resume"));
+  }
+
+  async conclude(): Promise<SaveResult> {
+    const { client, plan, before, guarded, target } = this.#require();
+    const watch = this.#watch;
+    const capture = this.#capture;
+    const meta = this.#meta;
+    if (watch === null || capture === null || meta === null) throw new Error("conclude before take");
+    this.#enter("finish");
+    await watch.end();
+    this.#connection?.close();
+    if (plan.afterwards === "resume" && before.runState === "running") await watch.running();
+    const after = await this.#leave(client, plan.afterwards, before);
+    await guarded.done();
+    const { sizes } = this;
+    const facts = this.#require().guest.facts;
+    const { stopped, resumed } = watch;
+    return {
+      path: target.place.path,
+      uuid: meta.uuid,
+      mode: plan.mode,
+      // biome-ignore lint/suspicious/noThenProperty: a word, not a function: await leaves the object alone
+      then: plan.afterwards,
+      qemuVersion: facts.version.text,
+      machine: capture.machine,
+      guestName: facts.name,
+      runState: { before: before.runState, after },
+      times: {
+        total: performance.now() - this.#began,
+        ram: this.#ramTime,
+        sync: this.#syncTime,
+        guestPause: stopped === null || resumed === null ? null : resumed - stopped,
+      },
+      sizes: { ram: capture.ramBytes, ...sizes, received: capture.received },
+      pages: capture.counts,
+      rounds: Math.max(1, watch.rounds),
+      notices: this.#notices,
+    };
+  }
+
+  /** Puts everything back and returns what is to be thrown. */
+  async fail(error: unknown): Promise<unknown> {
+    this.#watch?.verdictGiven();
+    if (!this.#committed) await this.#target?.abort();
+    const prepared = this.#prepared;
+    if (prepared === null) return error;
+    // A QEMU before 9 that takes a background snapshot must not see its connection break (docs/decisions/0003).
+    if (prepared.plan.mode === "background") await this.#connection?.drain();
+    this.#connection?.close();
+    prepared.listener.close();
+    const { before, guarded } = prepared;
+    const unsettled = await this.#putBack(prepared.client, before);
+    await guarded.done();
+    return unsettled === null || !(error instanceof FixedramError) ? error : withUnsettled(error, unsettled);
+  }
+
+  /** Closes what is still open; for either end. */
+  release(): void {
+    this.#watch?.stop();
+    this.#connection?.close();
+    this.#client?.close();
+    this.#folder?.remove();
+  }
+
+  /** @returns what could not be put back, in words; null: all is as it was, or QEMU is gone */
+  async #putBack(client: QmpClient, before: Pick<Journal, "runState" | "settings">): Promise<string | null> {
+    const qemu = this.#require().guest.process;
+    let use = client;
+    try {
+      if (use.closed) {
+        if (qemu === null || !isAlive(qemu)) return null;
+        use = await connectQmp(this.#options.qmp);
+      }
+      const state = await putBack(use, before);
+      return state === before.runState || (before.runState !== "running" && state === "postmigrate")
+        ? null
+        : `the guest is in state ${state}`;
+    } catch (problem) {
+      if (qemu === null || !isAlive(qemu)) return null;
+      return `the guest's settings could not be put back: ${problem instanceof Error ? problem.message : String(problem)}`;
+    } finally {
+      if (use !== client) use.close();
+    }
+  }
+
+  async #commit(target: TargetFile, capture: Capture, meta: SnapshotMeta): Promise<void> {
+    const began = performance.now();
+    this.#enter("sync");
+    capture.complete(meta);
+    await target.sync();
+    this.#signal.throwIfAborted();
+    this.#sizes = target.sizes();
+    this.#enter("commit");
+    target.rename();
+    this.#committed = true;
+    await target.syncFolder();
+    await target.abort();
+    this.#syncTime = performance.now() - began;
+  }
+
+  #sizes = { apparent: 0, allocated: 0 };
+  get sizes(): { readonly apparent: number; readonly allocated: number } {
+    return this.#sizes;
+  }
+
+  /** Leaves the guest as asked and its settings as they were. */
+  async #leave(
+    client: QmpClient,
+    then: SavePlan["afterwards"],
+    before: Pick<Journal, "runState" | "settings">,
+  ): Promise<string> {
+    const wanted = then === "resume" ? before : { ...before, runState: "paused" };
+    const state = await putBack(client, wanted);
+    if (then === "quit") {
+      await quit(client);
+      return "ended";
+    }
+    if (before.runState !== "running" && state === "postmigrate" && then === "resume") {
+      this.#note(
+        "note",
+        "postmigrate",
+        "The guest was paused before; this QEMU leaves it in state postmigrate. It goes on with cont, and cannot be saved again before.",
+      );
+    }
+    return (await queryStatus(client)).status;
+  }
+
+  async #listen(process: QemuProcess | null): Promise<MigrationListener> {
+    const other = process !== null && process.uid !== globalThis.process.getuid?.() ? process : undefined;
+    this.#folder = makePrivateFolder(this.#options.socketDir, globalThis.process.getuid?.() === 0 ? other : undefined);
+    if (process !== null) {
+      const reach = canReach(process, this.#folder.path, other);
+      if (reach.answer === "no") {
+        throw new FixedramError("qemu.cannot-reach", "QEMU cannot reach our migration socket", {
+          path: this.#folder.path,
+          found: reach.why,
+          hint: "Name a folder that both can use with --socket-dir.",
+        });
+      }
+    }
+    return listenForMigration(this.#folder, other);
+  }
+
+  #warn(place: TargetPlace, ramBytes: number, version: { readonly major: number }, runState: string): void {
+    if (place.free !== null && place.free < ramBytes) {
+      this.#note(
+        "warning",
+        "little-space",
+        `The target's filesystem has ${place.free} bytes free; a guest with all of its memory in use needs ${ramBytes}.`,
+      );
+    }
+    if (runState !== "running" && version.major < 8) {
+      this.#note("note", "paused-guest", "This QEMU will leave the paused guest in state postmigrate.");
+    }
+  }
+
+  #require(): Prepared {
+    if (this.#prepared === null) throw new Error("not prepared");
+    return this.#prepared;
+  }
+
+  #enter(phase: Progress["phase"]): void {
+    if (phase === this.#phase && this.#reported > 0) return;
+    this.#phase = phase;
+    this.#reported = 0;
+    this.#report();
+  }
+
+  #report(): void {
+    const { onProgress } = this.#options;
+    const now = performance.now();
+    if (onProgress === undefined || now - this.#reported < REPORT) return;
+    this.#reported = now;
+    onProgress({
+      phase: this.#phase,
+      bytes: this.#capture?.pageBytes ?? 0,
+      total: this.#capture?.ramBytes ?? 0,
+      round: this.#watch?.rounds ?? 0,
+      elapsed: now - this.#began,
+    });
+  }
+
+  #note(level: Notice["level"], code: string, message: string): void {
+    this.#notice({ level, code, message });
+  }
+
+  #notice(notice: Notice): void {
+    this.#notices.push(notice);
+    this.#options.onNotice?.(notice);
+  }
+}
+
+function withFlags(meta: SnapshotMeta, machine: string, flags: readonly string[]): SnapshotMeta {
+  return { ...meta, machine, cpu: meta.cpu === null ? null : { ...meta.cpu, flags: [...flags] } };
+}
+
+function withUnsettled(error: FixedramError, unsettled: string): FixedramError {
+  const hint = `${error.details.hint ?? ""} Look at the guest: ${unsettled}.`.trim();
+  return new FixedramError(error.code, error.message, { ...error.details, hint }, { cause: error });
+}

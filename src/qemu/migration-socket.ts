@@ -1,0 +1,177 @@
+import { chmodSync, chownSync } from "node:fs";
+import { createServer, type Server, Socket } from "node:net";
+import { FixedramError, systemError } from "../errors.ts";
+import type { PrivateFolder } from "./private-folder.ts";
+
+/** Who takes the bytes of a migration socket. */
+export interface Receiver {
+  /** The chunk is one buffer, used again: valid until the call returns. What it throws fails `ended`; reading stops. */
+  chunk(bytes: Uint8Array): void;
+}
+
+/** One migration connection from QEMU. */
+export interface MigrationConnection {
+  /** Settles when QEMU closed its side, or fails with what a receiver threw or the system said. */
+  readonly ended: Promise<void>;
+  /** Sends on the return path. */
+  send(bytes: Uint8Array): Promise<void>;
+  /** Reads what is still to come into nothing, until QEMU closes: for a QEMU that must not see the connection break. */
+  drain(): Promise<void>;
+  close(): void;
+}
+
+export interface AcceptOptions {
+  /** Bytes a second to take at most; QEMU waits meanwhile. Default: as fast as they come. */
+  readonly limit?: number;
+  /** Called with the accepted socket before a byte of it is read. */
+  readonly prepare?: (socket: Socket) => Promise<void>;
+}
+
+export interface MigrationListener {
+  /** For the `migrate` command. */
+  readonly uri: string;
+  /** The first connection; later ones are refused by closing the listener. Fails when `signal` aborts. */
+  accept(receiver: Receiver, signal: AbortSignal, options?: AcceptOptions): Promise<MigrationConnection>;
+  close(): void;
+}
+
+/** Large enough that a chunk holds a long run of pages, small enough to stay in the cache between socket and file. */
+const CHUNK = 1024 * 1024;
+
+/**
+ * Listens on a unix socket in a private folder for the one connection QEMU makes.
+ *
+ * @throws FixedramError `system.*` when the socket cannot be made
+ */
+export async function listenForMigration(
+  folder: PrivateFolder,
+  owner?: { readonly uid: number; readonly gid: number },
+): Promise<MigrationListener> {
+  const path = folder.socket("migration.sock");
+  const server = createServer({ pauseOnConnect: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => reject(systemError(error, path, "listening for QEMU's migration")));
+    server.listen(path, resolve);
+  });
+  chmodSync(path, 0o600);
+  if (owner !== undefined && owner.uid !== process.getuid?.()) chownSync(path, owner.uid, owner.gid);
+  return {
+    uri: `unix:${path}`,
+    accept: async (receiver, signal, options = {}) => {
+      const accepted = await firstConnection(server, signal);
+      server.close();
+      await options.prepare?.(accepted);
+      return new ReceivingSocket(accepted, receiver, options.limit ?? null);
+    },
+    close: () => {
+      server.close();
+    },
+  };
+}
+
+function firstConnection(server: Server, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    server.once("connection", (accepted) => {
+      signal.removeEventListener("abort", abort);
+      resolve(accepted);
+    });
+  });
+}
+
+class ReceivingSocket implements MigrationConnection {
+  readonly ended: Promise<void>;
+  readonly #socket: Socket;
+  /** Draining: what comes is thrown away. */
+  #discard = false;
+  #received = 0;
+
+  constructor(accepted: Socket, receiver: Receiver, limit: number | null) {
+    let fail: (error: unknown) => void = () => {};
+    let settle = () => {};
+    this.ended = new Promise((resolve, reject) => {
+      settle = resolve;
+      fail = reject;
+    });
+    // Nobody may be waiting yet when it fails; whoever waits later still sees it.
+    this.ended.catch(() => {});
+    const take = (bytes: Uint8Array): boolean => {
+      if (this.#discard) return true;
+      try {
+        receiver.chunk(bytes);
+      } catch (error) {
+        // Whether to close or to drain is the owner's to say.
+        this.#discard = true;
+        this.#socket.pause();
+        fail(error);
+        return false;
+      }
+      return limit === null || this.#paced(bytes.length, limit, began);
+    };
+    const began = performance.now();
+    this.#socket = withFixedBuffer(accepted, take);
+    this.#socket.once("end", () => settle());
+    this.#socket.once("close", () => settle());
+    this.#socket.on("error", (error) => fail(systemError(error, "migration socket", "receiving from QEMU")));
+  }
+
+  send(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => {
+        if (error)
+          reject(
+            new FixedramError("qemu.connection-lost", "QEMU closed the migration connection", { said: error.message }),
+          );
+        else resolve();
+      });
+    });
+  }
+
+  drain(): Promise<void> {
+    this.#discard = true;
+    this.#socket.resume();
+    return new Promise((resolve) => {
+      if (this.#socket.closed || this.#socket.readableEnded) resolve();
+      else for (const event of ["end", "close"] as const) this.#socket.once(event, () => resolve());
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** False when reading has to pause, because more has come than the limit allows by now. */
+  #paced(count: number, limit: number, began: number): boolean {
+    this.#received += count;
+    const ahead = (this.#received / limit) * 1000 - (performance.now() - began);
+    if (ahead < 5) return true;
+    this.#socket.pause();
+    setTimeout(() => this.#socket.resume(), ahead);
+    return false;
+  }
+}
+
+/**
+ * `createServer` knows no `onread`, which reads into one buffer and is twice as fast as `data` events. The accepted socket's
+ * handle is private to Node: this is the only place that takes it, and where it is missing the events serve.
+ */
+function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean): Socket {
+  const handle = (accepted as unknown as { _handle?: { reading?: boolean } | null })._handle;
+  if (handle === undefined || handle === null) {
+    accepted.on("data", take);
+    accepted.resume();
+    return accepted;
+  }
+  (accepted as unknown as { _handle: null })._handle = null;
+  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    onread: { buffer, callback: (count: number, into: Uint8Array) => take(into.subarray(0, count)) },
+  };
+  const socket = new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
+  socket.resume();
+  return socket;
+}
