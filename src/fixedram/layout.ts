@@ -2,6 +2,7 @@ import { bitmapBytes } from "../bytes/bitmap.ts";
 import { alignUp, isSize } from "../bytes/numbers.ts";
 import { FixedramError } from "../errors.ts";
 import type { RamBlock } from "../pages/block.ts";
+import { MAPPED_HEADER_SIZE } from "../stream/constants.ts";
 
 /** Where the parts of one RAM block are, bytes from the start of the file (docs/format.md, "Placement"). */
 export interface BlockLayout {
@@ -27,9 +28,6 @@ export interface FileLayout {
   /** Where the stream goes on behind the last block: the end mark and footer of the RAM section, then what else comes. */
   readonly tailOffset: number;
 }
-
-/** Bytes of the header behind each block entry. */
-export const mappedRamHeaderBytes = 28;
 
 /** What QEMU aligns the pages of a block to, and so do we. */
 export const pagesAlignment = 2 ** 20;
@@ -63,7 +61,7 @@ export function planLayout(start: number, blocks: readonly RamBlock[]): FileLayo
 
 /** Bytes of a block's entry with its mapped-ram header: u8 + name + u64 + 28. */
 export function entryBytes(block: RamBlock): number {
-  return 1 + block.name.length + 8 + mappedRamHeaderBytes;
+  return 1 + block.name.length + 8 + MAPPED_HEADER_SIZE;
 }
 
 /** Main RAM is left as it is on load where the bit is clear; see {@link isMainRam}. */

@@ -6,7 +6,7 @@ import type { RamBlock } from "../pages/block.ts";
 import type { PageBatch, Sink } from "../pages/sink.ts";
 import { capabilitiesOf, withCapability } from "../stream/configuration.ts";
 import type { ConfigurationRecord, RamStartRecord } from "../stream/records.ts";
-import { encodeEntry, encodeHead } from "./head.ts";
+import { encodeHead, headLength } from "./head.ts";
 import { type FileLayout, isMainRam, type MainRamTest, type PlannedBlock, planLayout } from "./layout.ts";
 import type { SnapshotMeta } from "./meta.ts";
 import { encodeSeal } from "./seal.ts";
@@ -96,7 +96,7 @@ export class FixedRamWriter implements Sink {
     this.configuration = withCapability(configuration, "mapped-ram", true);
     this.#ramStart = ramStart;
     this.blocks = ramStart.blocks.map(({ block }) => block);
-    this.layout = planLayout(encodeHead(this.configuration, ramStart).length, this.blocks);
+    this.layout = planLayout(headLength(this.configuration, ramStart), this.blocks);
     this.#tailEnd = this.layout.tailOffset;
     const main = options.isMainRam ?? isMainRam;
     this.#states = this.layout.blocks.map((layout) => {
@@ -201,12 +201,10 @@ export class FixedRamWriter implements Sink {
     this.#complete = true;
     this.#flushTail();
     this.#file.truncate(this.#tailEnd);
-    for (const { layout, bitmap } of this.#states) {
-      this.#writeSparse(bitmap.bytes, layout.bitmapOffset);
-      this.#file.write(encodeEntry(layout), layout.entryOffset);
-    }
+    for (const { layout, bitmap } of this.#states) this.#writeSparse(bitmap.bytes, layout.bitmapOffset);
     if (seal !== null) this.#file.write(seal.sections, seal.offset);
-    this.#file.write(encodeHead(this.configuration, this.#ramStart), 0);
+    const head = encodeHead(this.configuration, this.#ramStart, this.layout.blocks);
+    for (const { bytes, position } of head.reverse()) this.#file.write(bytes, position);
     if (seal !== null) this.#file.write(seal.trailer, seal.trailerOffset);
   }
 

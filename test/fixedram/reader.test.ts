@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { FixedramError } from "../../src/errors.ts";
-import { encodeEntry, encodeHead } from "../../src/fixedram/head.ts";
+import { encodeHead } from "../../src/fixedram/head.ts";
 import { type OpenOptions, openFixedRam } from "../../src/fixedram/reader.ts";
 import { FixedRamWriter } from "../../src/fixedram/writer.ts";
 import { ExtentKind, ExtentList } from "../../src/pages/extents.ts";
@@ -213,26 +213,18 @@ describe("openFixedRam", () => {
   });
 
   it("reports absent pages in a block that was shared and left out, zero ones in another", async () => {
-    const start = ramStart(["shared", 2], ["a", 2]);
+    const plain = ramStart(["shared", 2], ["a", 2]);
+    const start = { ...plain, blocks: plain.blocks.map((entry) => ({ ...entry, guestAddress: 2 ** 32 })) };
+    const layouts = start.blocks.map(({ block }, index) => {
+      const pagesOffset = (index + 1) * 2 ** 16;
+      return { block, bitmapOffset: pagesOffset - 8, bitmapLength: 8, pagesOffset, end: pagesOffset + block.length };
+    });
     const file = new MemoryFile();
-    file.write(encodeHead(configuration("x-ignore-shared", "mapped-ram"), start), 0);
-    let at = file.size;
-    for (const [index, { block }] of start.blocks.entries()) {
-      const place = {
-        block,
-        entryOffset: at,
-        bitmapOffset: at + 100,
-        bitmapLength: 8,
-        pagesOffset: at + 4096 - (at % 4096),
-        end: 0,
-      };
-      const entry = encodeEntry(place);
-      const header = entry.length - 28;
-      // x-ignore-shared puts the guest address before the mapped-ram header.
-      file.write(Buffer.concat([entry.subarray(0, header), new Uint8Array(8), entry.subarray(header)]), at);
-      file.patch(place.bitmapOffset, [index, 0, 0, 0, 0, 0, 0, 0]);
-      at = place.pagesOffset + block.length;
+    for (const piece of encodeHead(configuration("x-ignore-shared", "mapped-ram"), start, layouts)) {
+      file.write(piece.bytes, piece.position);
     }
+    file.patch(2 ** 17 - 8, [1]);
+    const at = 2 ** 17 + 2 * pageSize;
     file.write(tail(), at);
     const { map } = await openFixedRam(file);
     const list = new ExtentList(3);
