@@ -1,0 +1,80 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { StreamReader } from "../../src/stream/reader.ts";
+import { shutMessage } from "../../src/stream/return-path.ts";
+
+/** Makes real streams: a 16 MiB guest that never ran, migrated to a file by QEMU's own means. */
+
+const QEMU = process.env.FIXEDRAM_TEST_QEMU ?? "qemu-system-x86_64";
+
+/** QEMU's version line, or null when there is none. */
+export function qemuVersion(): string | null {
+  const result = spawnSync(QEMU, ["--version"], { encoding: "utf8" });
+  return result.status === 0 ? (result.stdout.split("\n", 1)[0] ?? "") : null;
+}
+
+export interface StreamWish {
+  readonly machine: string;
+  readonly arguments?: readonly string[];
+  /** Migration capabilities to switch on. */
+  readonly capabilities?: readonly string[];
+  /** Over a unix socket, where QEMU waits for an answer on the return path after the stream's last byte. */
+  readonly socket?: boolean;
+}
+
+interface Answer {
+  readonly return?: { readonly status?: string };
+  readonly error?: { readonly desc?: string };
+  readonly event?: string;
+  readonly data?: { readonly status?: string };
+}
+
+export async function makeStream(wish: StreamWish): Promise<Uint8Array> {
+  const folder = mkdtempSync(join(tmpdir(), "fixedram-stream-"));
+  const file = join(folder, "stream");
+  const command = ["-machine", wish.machine, "-m", "16", "-display", "none", "-serial", "none", "-S", "-qmp", "stdio"];
+  const qemu = spawn(QEMU, [...command, ...(wish.arguments ?? [])], { stdio: ["pipe", "pipe", "inherit"] });
+  const send = (execute: string, args: unknown = {}) =>
+    qemu.stdin.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+  const exited = new Promise<void>((resolve) => qemu.once("close", () => resolve()));
+  try {
+    send("qmp_capabilities");
+    const capabilities = ["events", ...(wish.capabilities ?? [])];
+    send("migrate-set-capabilities", { capabilities: capabilities.map((capability) => ({ capability, state: true })) });
+    const received = wish.socket === true ? await receive(file) : null;
+    send("migrate", { uri: received === null ? `exec:cat > ${file}` : `unix:${file}` });
+    for await (const line of createInterface(qemu.stdout)) {
+      const answer = JSON.parse(line) as Answer;
+      if (answer.error !== undefined) throw new Error(`QEMU: ${answer.error.desc}`);
+      if (answer.event !== "MIGRATION") continue;
+      if (answer.data?.status === "completed") break;
+      if (answer.data?.status === "failed") throw new Error("QEMU: migration failed");
+    }
+    send("quit");
+    await exited;
+    return received === null ? new Uint8Array(readFileSync(file)) : new Uint8Array(Buffer.concat(received));
+  } finally {
+    qemu.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Listens at `path`; takes one stream, and answers SHUT when the reader says that it is complete. */
+async function receive(path: string): Promise<Buffer[]> {
+  const chunks: Buffer[] = [];
+  const reader = new StreamReader({ record() {}, pages() {}, zeroPages() {}, encoded() {} });
+  const server = createServer((socket) => {
+    server.close();
+    socket.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      reader.push(chunk);
+      if (reader.complete) socket.end(shutMessage(true));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return chunks;
+}
