@@ -5,7 +5,10 @@ qemu_needs=(
   qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils busybox:busybox-static cpio:cpio
   mke2fs:e2fsprogs xz:xz-utils dpkg-deb:dpkg
 )
-test_needs=(nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux)
+test_needs=(
+  nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux setpriv:util-linux
+  fish:fish zsh:zsh man:man-db # for the completions and the man page
+)
 
 missing_packages() {
   local need probe package

@@ -2,8 +2,10 @@
  * The harness itself, on real QEMUs: guests come up and answer, QEMU's own migration keeps them well, and damage is noticed
  * (a verdict that cannot fail proves nothing).
  */
-import { openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   fsck,
@@ -12,6 +14,7 @@ import {
   hasQemu,
   qemu,
   qemus,
+  ROOT,
   sha256,
   startGuest,
   testFolder,
@@ -172,3 +175,25 @@ test("a QEMU that does not start says why", async () => {
   const start = startGuest({ qemu: qemu("new"), kind: "boot", machine: "no-such-machine" });
   await expect(start).rejects.toThrow(/unsupported machine type|no-such-machine/);
 });
+
+test("a QEMU does not outlive the tests, even when they are killed", async () => {
+  const script = join(ROOT, "test", "qemu", "harness", "start-and-wait.ts");
+  const child = spawn(process.execPath, ["--import", "tsx", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const [said] = (await once(child.stdout, "data")) as [Buffer];
+  const [pid = "", folder = ""] = said.toString().trim().split(" ");
+  expect(existsSync(`/proc/${pid}`)).toBe(true);
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  // The kernel ends it with its parent; reaping it is up to init.
+  await expect.poll(() => stateOf(pid), { timeout: 5000 }).toMatch(/^[ZX]?$/);
+  rmSync(dirname(folder), { recursive: true });
+});
+
+/** The kernel's letter for a process's state, nothing when it is gone. */
+function stateOf(pid: string): string {
+  try {
+    return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1"))?.[1] ?? "";
+  } catch {
+    return "";
+  }
+}
