@@ -3,6 +3,9 @@ import { FixedramError, systemError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 
+/** Most targets the system takes in one readv. */
+const maxViews = 1024;
+
 /** Tells one file, in one state, from another: two opens that give the same identity read the same bytes. */
 export interface FileIdentity {
   readonly dev: string;
@@ -69,6 +72,42 @@ export class FileStore implements Store {
     }
     return done;
   };
+
+  /** The same into `targets`, one after the other; any number of them. Returns the bytes read. */
+  readonly readvSync = (targets: readonly Uint8Array[], position: number): number => {
+    let done = 0;
+    for (let first = 0; first < targets.length; first += maxViews) {
+      const group = targets.length <= maxViews ? targets : targets.slice(first, first + maxViews);
+      const length = group.reduce((sum, { length }) => sum + length, 0);
+      const count = this.#readGroup(group, length, position + done);
+      done += count;
+      if (count < length) break;
+    }
+    return done;
+  };
+
+  #readGroup(group: readonly Uint8Array[], length: number, position: number): number {
+    let done = 0;
+    try {
+      if (length > 0) done = this.#calls.readvSync(this.fd, group, position);
+    } catch (error) {
+      throw systemError(error, this.name, `Reading at byte ${position}`);
+    }
+    // After a short read, rare but for the end of the file, the rest is read target by target.
+    let start = 0;
+    for (const target of group) {
+      if (done >= length) break;
+      const end = start + target.length;
+      if (end > done) {
+        const missing = target.subarray(Math.max(0, done - start));
+        const count = this.readSync(missing, position + done);
+        done += count;
+        if (count < missing.length) break;
+      }
+      start = end;
+    }
+    return done;
+  }
 
   async read(target: Uint8Array, position: number, signal?: AbortSignal): Promise<number> {
     let done = 0;

@@ -5,6 +5,7 @@ export interface FileSystemCalls {
   openSync(path: string, flags: number, mode?: number): number;
   closeSync(fd: number): void;
   readSync(fd: number, target: Uint8Array, offset: number, length: number, position: number): number;
+  readvSync(fd: number, targets: readonly Uint8Array[], position: number): number;
   writeSync(fd: number, bytes: Uint8Array, offset: number, length: number, position: number): number;
   writevSync(fd: number, views: readonly Uint8Array[], position: number): number;
   ftruncateSync(fd: number, length: number): void;
@@ -27,6 +28,7 @@ export const nodeCalls: FileSystemCalls = {
   openSync: (path, flags, mode) => fs.openSync(path, flags, mode),
   closeSync: (fd) => fs.closeSync(fd),
   readSync: (fd, target, offset, length, position) => fs.readSync(fd, target, offset, length, position),
+  readvSync: (fd, targets, position) => fs.readvSync(fd, targets, position),
   writeSync: (fd, bytes, offset, length, position) => fs.writeSync(fd, bytes, offset, length, position),
   writevSync: (fd, views, position) => fs.writevSync(fd, views, position),
   ftruncateSync: (fd, length) => fs.ftruncateSync(fd, length),

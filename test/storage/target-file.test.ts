@@ -244,6 +244,34 @@ describe("FileStore", () => {
     await store.close();
   });
 
+  it("reads into many targets at once, also when the system gives a few bytes at a time", async () => {
+    const path = join(folder, "a");
+    const content = Buffer.from(Array.from({ length: 6000 }, (_, i) => (i * 7) % 251));
+    fs.writeFileSync(path, content);
+    const few = withCalls({
+      readvSync: (fd, targets, position) => {
+        const some = Buffer.alloc(5);
+        const count = fs.readSync(fd, some, 0, 5, position);
+        let at = 0;
+        for (const target of targets) {
+          target.set(some.subarray(at, Math.min(at + target.length, count)));
+          at = Math.min(at + target.length, count);
+        }
+        return count;
+      },
+    });
+    for (const calls of [nodeCalls, few]) {
+      const store = FileStore.open(path, calls);
+      const targets = Array.from({ length: 2000 }, (_, i) => new Uint8Array(i % 5));
+      expect(store.readvSync(targets, 100)).toBe(4000);
+      expect(Buffer.concat(targets).equals(content.subarray(100, 4100))).toBe(true);
+      expect(store.readvSync(targets, 5000)).toBe(1000);
+      expect(Buffer.concat(targets).subarray(0, 1000).equals(content.subarray(5000))).toBe(true);
+      expect(store.readvSync([], 0)).toBe(0);
+      await store.close();
+    }
+  });
+
   it("refuses what is not a regular file, without waiting on a pipe", () => {
     execFileSync("mkfifo", [join(folder, "pipe")]);
     expect(codeOf(() => FileStore.open(folder))).toBe("file.not-regular");
@@ -264,8 +292,12 @@ describe("FileStore", () => {
     const fail = () => {
       throw errno("EIO");
     };
-    const store = FileStore.open(join(folder, "a"), withCalls({ readSync: fail, read: async () => fail() }));
+    const store = FileStore.open(
+      join(folder, "a"),
+      withCalls({ readSync: fail, readvSync: fail, read: async () => fail() }),
+    );
     expect(codeOf(() => store.readSync(new Uint8Array(1), 0))).toBe("system.io");
+    expect(codeOf(() => store.readvSync([new Uint8Array(1)], 0))).toBe("system.io");
     expect(await codeOfPromise(store.read(new Uint8Array(1), 0))).toBe("system.io");
     await store.close();
   });
