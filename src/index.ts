@@ -15,7 +15,14 @@ export type {
 } from "./operations/inspect.ts";
 export type { Notice, OperationContext, Progress } from "./operations/progress.ts";
 export type { ResumeOptions, ResumeResult } from "./operations/resume.ts";
-export type { SaveMode, SaveOptions, SaveResult, ThenAction } from "./operations/save.ts";
+export {
+  type OnLimit,
+  type SaveMode,
+  type SaveOptions,
+  type SaveResult,
+  save,
+  type ThenAction,
+} from "./operations/save.ts";
 export type { RamBlock } from "./pages/block.ts";
 export { ExtentKind, ExtentList } from "./pages/extents.ts";
 export type { PageMap } from "./pages/map.ts";

@@ -38,7 +38,7 @@ export async function runHere(argv: readonly string[], operations: Operations): 
 }
 
 export const operations: Operations = {
-  save: async (options) => landed("save", await import("../operations/save.ts")).save(options),
+  save: async (options) => (await import("../operations/save.ts")).save(options),
   resume: async (options) => landed("resume", await import("../operations/resume.ts")).resume(options),
   info: async (file) => landed("info", await import("../operations/inspect.ts")).info(file),
   mapOf: async (file, options) => landed("mapOf", await import("../operations/inspect.ts")).mapOf(file, options),
@@ -78,9 +78,18 @@ async function ask(question: string, signal: AbortSignal): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   // In raw mode Ctrl-C comes as a character, not as a signal.
   lines.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
-  const closed = new Promise<string>((resolve) => lines.once("close", () => resolve("")));
+  const closed = new Promise<string>((resolve) =>
+    lines.once("close", () => {
+      // The question's line has not been ended by an answer.
+      if (!answered && !signal.aborted) process.stderr.write("\n");
+      resolve("");
+    }),
+  );
+  let answered = false;
   try {
-    return await Promise.race([lines.question(question, { signal }), closed]);
+    const reply = await Promise.race([lines.question(question, { signal }), closed]);
+    answered = true;
+    return reply;
   } finally {
     lines.close();
   }

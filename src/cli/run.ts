@@ -101,7 +101,7 @@ function report(error: unknown, json: boolean, command: string, around: Surround
 /** After a signal the operation's failure is not news; what it says about the guest still is. */
 function interrupted(error: unknown, signal: NodeJS.Signals): FixedramError {
   const own = error instanceof FixedramError ? error : null;
-  if (own?.code.startsWith("interrupted.")) return own;
-  const details = own === null ? {} : { found: own.message, ...own.details };
+  const news = own !== null && !own.code.startsWith("interrupted.");
+  const details = news ? { found: own.message, ...own.details } : (own?.details ?? {});
   return new FixedramError("interrupted.signal", `ended by ${signal}`, details, { cause: error });
 }

@@ -1,3 +1,4 @@
+import { FixedramError } from "../errors.ts";
 import { type Signals, signalExitCode } from "./terminal.ts";
 
 const names: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
@@ -20,7 +21,7 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
     if (received !== null) process.exit(signalExitCode(name));
     received = name;
     onFirst(name);
-    controller.abort();
+    controller.abort(new FixedramError("interrupted.signal", `ended by ${name}`));
   };
   for (const name of names) process.on(name, listener);
 

@@ -267,11 +267,11 @@ describe("info", () => {
         file          533 MiB, 211 MiB on disk
 
       RAM blocks
-        name                       length  pages present  of all    bitmap at     pages at
-        pc.ram                    512 MiB         54,000  41.2 %          137    1,048,576
-        /rom@etc/acpi/\\x1btables  128 KiB             32   100 %  537,919,519  538,968,064
-        vga.vram                   16 MiB              0     0 %  539,099,199  540,016,640
-        3 blocks, pages of 4 KiB, offsets in bytes
+        name                       length  present   share    bitmap at     pages at
+        pc.ram                    512 MiB   54,000  41.2 %          137    1,048,576
+        /rom@etc/acpi/\\x1btables  128 KiB       32   100 %  537,919,519  538,968,064
+        vga.vram                   16 MiB        0     0 %  539,099,199  540,016,640
+        3 blocks, pages of 4 KiB; present counts pages, offsets are bytes
 
       Disks
         device   format   size  changed               file
@@ -306,11 +306,11 @@ describe("info", () => {
         file          533 MiB, 211 MiB on disk
 
       RAM blocks
-        name                       length  pages present  of all    bitmap at     pages at
-        pc.ram                    512 MiB         54,000  41.2 %          137    1,048,576
-        /rom@etc/acpi/\\x1btables  128 KiB             32   100 %  537,919,519  538,968,064
-        vga.vram                   16 MiB              0     0 %  539,099,199  540,016,640
-        3 blocks, pages of 4 KiB, offsets in bytes
+        name                       length  present   share    bitmap at     pages at
+        pc.ram                    512 MiB   54,000  41.2 %          137    1,048,576
+        /rom@etc/acpi/\\x1btables  128 KiB       32   100 %  537,919,519  538,968,064
+        vga.vram                   16 MiB        0     0 %  539,099,199  540,016,640
+        3 blocks, pages of 4 KiB; present counts pages, offsets are bytes
 
       Devices
         none
@@ -399,7 +399,8 @@ describe("map", () => {
 });
 
 describe("doctor", () => {
-  test("what this machine can do", async () => expect(await answer(["doctor"])).toMatchInlineSnapshot(`
+  test("what this machine can do", async () =>
+    expect(await answer(["doctor"])).toMatchInlineSnapshot(`
     "
       machine          linux-x64, Node v20.20.2, user me (1000)
       KVM runs guests  no: a guest under KVM did nothing within 3 s

@@ -91,6 +91,14 @@ describe("errors", () => {
     });
   });
 
+  test("tell QEMU's words from the system's", async () => {
+    const said = async (code: string, words: string) =>
+      (await failing(new FixedramError(code, "m", { said: words }))).stderr.split("\n")[1];
+    expect(await said("qmp.no-socket", "connect ENOENT /run/x")).toBe("  the system says: connect ENOENT /run/x");
+    expect(await said("system.disk-full", "no space left")).toBe("  the system says: no space left");
+    expect(await said("qmp.command", "Migration is disabled")).toBe("  QEMU says: Migration is disabled");
+  });
+
   test.each([
     ["usage.x", 2],
     ["stream.x", 3],
@@ -124,8 +132,8 @@ describe("errors", () => {
 
   test("after a signal the exit code is the signal's, and what the operation says about the guest is kept", async () => {
     const signals = { abort: AbortSignal.abort(), received: () => "SIGTERM" as const, handOver: () => undefined };
-    const info = async () => Promise.reject(new FixedramError("guest.x", "the guest runs on"));
-    const { code, stderr } = await cli(["info", "x"], { info }, { signals });
+    const save = async () => Promise.reject(new FixedramError("guest.x", "the guest runs on"));
+    const { code, stderr } = await cli(["save", "x", "--qmp", "q"], { save }, { signals });
     expect(code).toBe(143);
     expect(stderr).toBe("error: ended by SIGTERM [interrupted.signal]\n  found: the guest runs on\n");
   });
@@ -144,19 +152,19 @@ describe("the progress line", () => {
 
   test("has rate and time left once there is something to measure", () => {
     const pace = new Pace();
-    expect(progressLine(at(0, 100), pace, bar, 100)).toBe("memory         [0]    0 %  0 B of 512 MiB");
+    expect(progressLine(at(0, 100), pace, bar, 100)).toBe("memory      [0]    0 %  0 B of 512 MiB");
     expect(progressLine(at(128 * MiB, 1100), pace, bar, 100)).toBe(
-      "memory         [0.25]   25 %  128 MiB of 512 MiB  128 MiB/s  3.0 s left",
+      "memory      [0.25]   25 %  128 MiB of 512 MiB  128 MiB/s  3.0 s left",
     );
     expect(progressLine(at(512 * MiB, 4100, { round: 2 }), pace, bar, 100)).toBe(
-      "memory         [1]  100 %  512 MiB of 512 MiB  128 MiB/s  round 2",
+      "memory      [1]  100 %  512 MiB of 512 MiB  128 MiB/s  round 2",
     );
   });
 
   test("measures each phase by itself, knows no share without a total, and fits the line", () => {
     const pace = new Pace();
     pace.note(at(512 * MiB, 4000));
-    expect(progressLine(at(0, 4100, { phase: "sync", total: 0 }), pace, bar, 100)).toBe("to disk      ");
+    expect(progressLine(at(0, 4100, { phase: "sync", total: 0 }), pace, bar, 100)).toBe("to disk   ");
     expect(progressLine(at(128 * MiB, 9000), new Pace(), bar, 20)).toHaveLength(19);
     expect(progressLine(at(600 * MiB, 9000), new Pace(), bar, 80)).toContain("100 %");
   });

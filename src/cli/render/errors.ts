@@ -43,13 +43,18 @@ export function errorText(error: unknown, colors: Colors, columns: number, debug
   if (expected !== undefined) add("expected", expected);
   const place = where(known);
   if (place !== "") lines.push(`  ${colors.dim("at:")} ${place}`);
-  if (said !== undefined) add(/^(system|file)\./.test(known.code) ? "the system says" : "QEMU says", said.trimEnd());
+  if (said !== undefined) add(speaker(known.code, said), said.trimEnd());
   if (hint !== undefined) {
     const [first = "", ...rest] = wrap(safe(hint), columns - 7);
     lines.push(`  ${colors.cyan("try:")} ${first}`, ...rest.map((line) => `       ${line}`));
   }
   if (debug) lines.push(...stackOf(known));
   return `${lines.join("\n")}\n`;
+}
+
+/** Node's messages carry the name of the errno; QEMU's never do. */
+function speaker(code: string, said: string): string {
+  return /^(system|file)\./.test(code) || /\bE[A-Z]{3,}\b/.test(said) ? "the system says" : "QEMU says";
 }
 
 function where(error: FixedramError): string {

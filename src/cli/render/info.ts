@@ -54,9 +54,9 @@ function blockTable(info: SnapshotInfo, colors: Colors): string {
     count(block.bitmapOffset),
     count(block.pagesOffset),
   ]);
-  const head = ["name", "length", "pages present", "of all", "bitmap at", "pages at"];
+  const head = ["name", "length", "present", "share", "bitmap at", "pages at"];
   const pageSizes = [...new Set(info.blocks.map((block) => size(block.pageSize)))].join(" and ");
-  const remark = `${plural(info.blocks.length, "block")}, pages of ${pageSizes}, offsets in bytes`;
+  const remark = `${plural(info.blocks.length, "block")}, pages of ${pageSizes}; present counts pages, offsets are bytes`;
   return `${plainTable(head, [1, 2, 3, 4, 5], rows, colors)}\n  ${colors.dim(remark)}`;
 }
 

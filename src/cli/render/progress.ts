@@ -17,7 +17,7 @@ const phaseNames: Readonly<Record<Progress["phase"], string>> = {
   "device-state": "devices",
   sync: "to disk",
   commit: "finishing",
-  start: "starting QEMU",
+  start: "starting",
   load: "loading",
   finish: "finishing",
 };
@@ -51,7 +51,7 @@ export function progressLine(progress: Progress, pace: Pace, bar: (share: number
   const { rate: speed, left } = pace.note(progress);
   const known = progress.total > 0;
   const share = known ? Math.min(1, progress.bytes / progress.total) : 0;
-  const parts = [phaseNames[progress.phase].padEnd(13)];
+  const parts = [phaseNames[progress.phase].padEnd(10)];
   if (known) {
     parts.push(bar(share), `${Math.floor(share * 100)} %`.padStart(5));
     parts.push(`${size(progress.bytes)} of ${size(progress.total)}`);
@@ -76,7 +76,7 @@ export async function progressBar(output: Output): Promise<ProgressView> {
   const format: import("cli-progress").GenericFormatter = (options) => {
     if (latest === null) return "";
     const columns = columnsOf(output);
-    const width = Math.max(8, Math.min(30, columns - 62));
+    const width = Math.max(8, Math.min(30, columns - 72));
     const draw = (share: number): string => {
       const full = Math.round(share * width);
       return `[${(options.barCompleteString ?? "").slice(0, full)}${(options.barIncompleteString ?? "").slice(0, width - full)}]`;
