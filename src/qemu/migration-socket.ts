@@ -1,5 +1,5 @@
 import { chmodSync, chownSync } from "node:fs";
-import { createServer, type Server, Socket } from "node:net";
+import { createServer, Socket } from "node:net";
 import { FixedramError, systemError } from "../errors.ts";
 import type { PrivateFolder } from "./private-folder.ts";
 
@@ -49,6 +49,8 @@ export async function listenForMigration(
 ): Promise<MigrationListener> {
   const path = folder.socket("migration.sock");
   const server = createServer({ pauseOnConnect: true });
+  // From the start: QEMU may connect before anybody asks for the connection.
+  const first = new Promise<Socket>((resolve) => server.once("connection", resolve));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(systemError(error, path, "listening for QEMU's migration")));
     server.listen(path, resolve);
@@ -58,7 +60,7 @@ export async function listenForMigration(
   return {
     uri: `unix:${path}`,
     accept: async (receiver, signal, options = {}) => {
-      const accepted = await firstConnection(server, signal);
+      const accepted = await unlessAborted(first, signal);
       server.close();
       await options.prepare?.(accepted);
       return new ReceivingSocket(accepted, receiver, options.limit ?? null);
@@ -69,15 +71,15 @@ export async function listenForMigration(
   };
 }
 
-function firstConnection(server: Server, signal: AbortSignal): Promise<Socket> {
+function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     if (signal.aborted) return abort();
     signal.addEventListener("abort", abort, { once: true });
-    server.once("connection", (accepted) => {
+    answer.then((value) => {
       signal.removeEventListener("abort", abort);
-      resolve(accepted);
-    });
+      resolve(value);
+    }, reject);
   });
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { MemoryRange, RecordedDisk, SnapshotMeta } from "../../fixedram/meta.ts";
+import { queryCpuFeatures } from "../../qemu/cpu-flags.ts";
 import { type Disk, type DiskImage, queryDisks } from "../../qemu/disks.ts";
 import type { GuestFacts } from "../../qemu/inspect.ts";
 import { queryMemoryMap } from "../../qemu/memory-map.ts";
@@ -14,9 +15,10 @@ export interface GuestRecord {
   readonly facts: GuestFacts;
   readonly process: QemuProcess | null;
   readonly memoryMap: readonly MemoryRange[];
+  readonly cpuFlags: readonly string[];
 }
 
-/** Reads the guest's memory map. Best effort: a file without it can still be resumed. */
+/** Reads the guest's memory map and CPU features. Best effort: a file without them can still be resumed. */
 export async function recordGuest(
   client: QmpClient,
   facts: GuestFacts,
@@ -36,21 +38,16 @@ export async function recordGuest(
       message: `The guest's memory map was not recorded: ${String(error)}`,
     });
   }
-  return { facts, process, memoryMap };
+  const { model } = facts.cpu;
+  const cpuFlags = model === null ? [] : await queryCpuFeatures(client, model, process?.argv ?? []);
+  return { facts, process, memoryMap, cpuFlags };
 }
 
 /**
  * The seal's META. To be called when the guest has stopped and its disks are flushed, so that their times are the last ones.
- *
- * @param cpuFlags names of the CPU's features
  */
-export async function makeMeta(
-  client: QmpClient,
-  guest: GuestRecord,
-  machine: string,
-  cpuFlags: readonly string[],
-): Promise<SnapshotMeta> {
-  const { facts, process } = guest;
+export async function makeMeta(client: QmpClient, guest: GuestRecord): Promise<SnapshotMeta> {
+  const { facts, process, cpuFlags } = guest;
   const argv = process === null || process.argv.length === 0 ? null : redactArgv(process.argv);
   return {
     schema: 1,
@@ -59,7 +56,7 @@ export async function makeMeta(
     tool: { name: "fixedram", version: toolVersion },
     qemuVersion: facts.version.text,
     accelerator: facts.accelerator,
-    machine,
+    machine: facts.machine,
     guestName: facts.name,
     cpu: facts.cpu.model === null ? null : { model: facts.cpu.model, flags: [...cpuFlags], count: facts.cpu.count },
     runState: facts.runState,

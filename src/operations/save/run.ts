@@ -3,7 +3,7 @@ import { FixedramError } from "../../errors.ts";
 import { isMainRam } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { connectQmp } from "../../qemu/connect.ts";
-import { inspectGuest, queryCpuFlags } from "../../qemu/inspect.ts";
+import { inspectGuest } from "../../qemu/inspect.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { listenForMigration, type MigrationConnection, type MigrationListener } from "../../qemu/migration-socket.ts";
 import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
@@ -116,7 +116,7 @@ export class SaveRun {
     const { client, plan, guest, target, listener, guarded } = this.#require();
     const { facts } = guest;
     this.#enter("connect");
-    if (plan.mode === "background") this.#meta = await makeMeta(client, guest, facts.machine, []);
+    if (plan.mode === "background") this.#meta = await makeMeta(client, guest);
     await setMigrateCapabilities(client, plan.capabilities);
     await setMigrateParameters(client, plan.parameters);
     const main = new Set(facts.memory.mainBlocks);
@@ -132,17 +132,11 @@ export class SaveRun {
     this.#watch = watch;
     const hold = plan.mode === "background" ? (socket: Socket) => guarded.hold(socket) : null;
     const limit = this.#options.maxBandwidth ?? null;
-    const moving = transfer({ client, watch, listener, capture, signal: this.#signal, limit, hold }, (connection) => {
+    await transfer({ client, watch, listener, capture, signal: this.#signal, limit, hold }, (connection) => {
       this.#connection = connection;
     });
-    moving.catch(() => {});
-    const flags = await queryCpuFlags(client).catch(() => []);
-    await moving;
     this.#ramTime = performance.now() - this.#began;
-    this.#meta =
-      this.#meta === null
-        ? await makeMeta(client, guest, capture.machine, flags)
-        : withFlags(this.#meta, capture.machine, flags);
+    this.#meta ??= await makeMeta(client, guest);
     await this.#commit(target, capture, this.#meta);
     watch.verdictGiven();
     if (plan.returnPath) await this.#connection?.send(shutMessage(plan.afterwards !== "resume"));
@@ -336,10 +330,6 @@ export class SaveRun {
     this.#notices.push(notice);
     this.#options.onNotice?.(notice);
   }
-}
-
-function withFlags(meta: SnapshotMeta, machine: string, flags: readonly string[]): SnapshotMeta {
-  return { ...meta, machine, cpu: meta.cpu === null ? null : { ...meta.cpu, flags: [...flags] } };
 }
 
 function withUnsettled(error: FixedramError, unsettled: string): FixedramError {
