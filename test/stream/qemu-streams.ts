@@ -4,26 +4,32 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { StreamReader } from "../../src/stream/reader.ts";
 import { shutMessage } from "../../src/stream/return-path.ts";
 
 /** Makes real streams: a 16 MiB guest that never ran, migrated to a file by QEMU's own means. */
 
-const QEMU = process.env.FIXEDRAM_TEST_QEMU ?? "qemu-system-x86_64";
+export const QEMU = process.env.FIXEDRAM_TEST_QEMU ?? "qemu-system-x86_64";
+/** Where script/setup puts a QEMU with mapped-ram. */
+export const QEMU_10 = fileURLToPath(new URL("../../.cache/qemu-10/qemu-system-x86_64", import.meta.url));
 
 /** QEMU's version line, or null when there is none. */
-export function qemuVersion(): string | null {
-  const result = spawnSync(QEMU, ["--version"], { encoding: "utf8" });
+export function qemuVersion(qemu = QEMU): string | null {
+  const result = spawnSync(qemu, ["--version"], { encoding: "utf8" });
   return result.status === 0 ? (result.stdout.split("\n", 1)[0] ?? "") : null;
 }
 
 export interface StreamWish {
+  readonly qemu?: string;
   readonly machine: string;
   readonly arguments?: readonly string[];
   /** Migration capabilities to switch on. */
   readonly capabilities?: readonly string[];
   /** Over a unix socket, where QEMU waits for an answer on the return path after the stream's last byte. */
   readonly socket?: boolean;
+  /** Let the guest (its firmware) run: QEMU 7.2 aborts on a background snapshot of a guest that never ran. */
+  readonly running?: boolean;
 }
 
 interface Answer {
@@ -37,23 +43,32 @@ export async function makeStream(wish: StreamWish): Promise<Uint8Array> {
   const folder = mkdtempSync(join(tmpdir(), "fixedram-stream-"));
   const file = join(folder, "stream");
   const command = ["-machine", wish.machine, "-m", "16", "-display", "none", "-serial", "none", "-S", "-qmp", "stdio"];
-  const qemu = spawn(QEMU, [...command, ...(wish.arguments ?? [])], { stdio: ["pipe", "pipe", "inherit"] });
+  const qemu = spawn(wish.qemu ?? QEMU, [...command, ...(wish.arguments ?? [])], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   const send = (execute: string, args: unknown = {}) =>
     qemu.stdin.write(`${JSON.stringify({ execute, arguments: args })}\n`);
   const exited = new Promise<void>((resolve) => qemu.once("close", () => resolve()));
+  // A QEMU that ends early is noticed by what it did not say.
+  qemu.stdin.on("error", () => {});
+  let completed = false;
   try {
     send("qmp_capabilities");
     const capabilities = ["events", ...(wish.capabilities ?? [])];
     send("migrate-set-capabilities", { capabilities: capabilities.map((capability) => ({ capability, state: true })) });
+    if (wish.running === true) send("cont");
+    const mapped = wish.capabilities?.includes("mapped-ram") === true;
     const received = wish.socket === true ? await receive(file) : null;
-    send("migrate", { uri: received === null ? `exec:cat > ${file}` : `unix:${file}` });
+    send("migrate", { uri: received !== null ? `unix:${file}` : mapped ? `file:${file}` : `exec:cat > ${file}` });
     for await (const line of createInterface(qemu.stdout)) {
       const answer = JSON.parse(line) as Answer;
       if (answer.error !== undefined) throw new Error(`QEMU: ${answer.error.desc}`);
       if (answer.event !== "MIGRATION") continue;
-      if (answer.data?.status === "completed") break;
+      completed = answer.data?.status === "completed";
+      if (completed) break;
       if (answer.data?.status === "failed") throw new Error("QEMU: migration failed");
     }
+    if (!completed) throw new Error("QEMU ended before the migration");
     send("quit");
     await exited;
     return received === null ? new Uint8Array(readFileSync(file)) : new Uint8Array(Buffer.concat(received));
