@@ -7,15 +7,15 @@
  * A QMP server serves one client at a time; the kernel lets a second one connect and queues it, so no greeting means busy.
  */
 import { EventEmitter } from "node:events";
-import { connect as netConnect } from "node:net";
 import type { Duplex } from "node:stream";
 import * as v from "valibot";
 import { FixedramError } from "../errors.ts";
 import { formatQmpAddress, parseQmpAddress, type QmpAddress } from "./address.ts";
-import { abortError, commandError, connectError } from "./errors.ts";
+import { abortError, busyError, commandError } from "./errors.ts";
 import { EventLog, type QmpEvent } from "./events.ts";
 import { formatQmpJson, parseQmpJson } from "./json.ts";
 import { LineSplitter } from "./lines.ts";
+import { askHolder, openSocket } from "./socket.ts";
 
 export type { QmpEvent } from "./events.ts";
 
@@ -347,66 +347,6 @@ function guard(options: ExecuteOptions, what: string, name: string, fail: (error
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
   };
-}
-
-function openSocket(where: QmpAddress, name: string, options: ConnectOptions, deadline: number): Promise<Duplex> {
-  const { signal } = options;
-  if (signal?.aborted === true) return Promise.reject(abortError(signal, "connecting"));
-  return new Promise((resolve, reject) => {
-    const socket = where.kind === "unix" ? netConnect(where.path) : netConnect(where.port, where.host);
-    const stop = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      socket.off("connect", onConnect);
-      socket.off("error", onError);
-    };
-    const fail = (error: FixedramError) => {
-      stop();
-      socket.on("error", () => {});
-      socket.destroy();
-      reject(error);
-    };
-    const onConnect = () => {
-      stop();
-      resolve(socket);
-    };
-    const onError = (error: NodeJS.ErrnoException) => {
-      // A unix socket whose queue is full: the server has a client and does not accept.
-      if (error.code !== "EAGAIN") return fail(connectError(error, name));
-      stop();
-      askHolder(where, options).then((holder) => reject(busyError(name, holder)), reject);
-    };
-    const onAbort = () => fail(abortError(signal, "connecting"));
-    const timer = setTimeout(
-      () => {
-        fail(new FixedramError("qmp.timeout", `${name} took no connection in time`, { path: name }));
-      },
-      Math.max(deadline - performance.now(), 1),
-    );
-    signal?.addEventListener("abort", onAbort, { once: true });
-    socket.on("connect", onConnect);
-    socket.on("error", onError);
-  });
-}
-
-async function askHolder(where: QmpAddress, options: ConnectOptions): Promise<string | null> {
-  try {
-    return (await options.whoHolds?.(where)) ?? null;
-  } catch {
-    return null;
-  }
-}
-
-function busyError(name: string, holder: string | null): FixedramError {
-  return new FixedramError(
-    "qmp.busy",
-    `${name} does not greet: it serves another client${holder ? `, ${holder}` : ""}`,
-    {
-      path: name,
-      ...(holder === null ? {} : { found: holder }),
-      hint: "QMP serves one client at a time: close the other one, or start QEMU with a second -qmp socket. A socket that is not QMP's looks the same.",
-    },
-  );
 }
 
 function closedError(name: string, cause?: Error): FixedramError {

@@ -36,3 +36,16 @@ export function connectError(error: NodeJS.ErrnoException, name: string): Fixedr
 export function isUnknownCommand(error: unknown): boolean {
   return error instanceof FixedramError && error.code === "qmp.command" && error.details.found === "CommandNotFound";
 }
+
+/** No greeting: QMP serves one client at a time. `holder`: who that is, in words, where it is known. */
+export function busyError(name: string, holder: string | null): FixedramError {
+  return new FixedramError(
+    "qmp.busy",
+    `${name} does not greet: it serves another client${holder ? `, ${holder}` : ""}`,
+    {
+      path: name,
+      ...(holder === null ? {} : { found: holder }),
+      hint: "QMP serves one client at a time: close the other one, or start QEMU with a second -qmp socket. A socket that is not QMP's looks the same.",
+    },
+  );
+}
