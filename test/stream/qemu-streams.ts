@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -92,4 +92,32 @@ async function receive(path: string): Promise<Buffer[]> {
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   return chunks;
+}
+
+/** Whether a new QEMU of the same machine takes the stream: its last word on the migration. */
+export async function loadStream(wish: StreamWish, stream: Uint8Array): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "fixedram-stream-"));
+  const file = join(folder, "stream");
+  writeFileSync(file, stream);
+  const command = ["-machine", wish.machine, "-m", "16", "-display", "none", "-serial", "none", "-S", "-qmp", "stdio"];
+  const all = [...command, "-incoming", "defer", ...(wish.arguments ?? [])];
+  const qemu = spawn(wish.qemu ?? QEMU, all, { stdio: ["pipe", "pipe", "ignore"] });
+  qemu.stdin.on("error", () => {});
+  const send = (execute: string, args: unknown = {}) =>
+    qemu.stdin.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+  try {
+    send("qmp_capabilities");
+    send("migrate-set-capabilities", { capabilities: [{ capability: "events", state: true }] });
+    send("migrate-incoming", { uri: `exec:cat ${file}` });
+    for await (const line of createInterface(qemu.stdout)) {
+      const answer = JSON.parse(line) as Answer;
+      if (answer.error !== undefined) return answer.error.desc ?? "error";
+      const status = answer.event === "MIGRATION" ? answer.data?.status : undefined;
+      if (status === "completed" || status === "failed") return status;
+    }
+    return "ended";
+  } finally {
+    qemu.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
