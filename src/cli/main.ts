@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { ExitCode } from "../errors.ts";
 import type { Operations } from "./operations.ts";
 import type { Surroundings } from "./terminal.ts";
 
@@ -14,7 +15,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 /** As {@link main}, with the operations given: for tests of signals and pipes in a real process. */
 export async function runHere(argv: readonly string[], operations: Operations): Promise<number> {
-  quietPipes();
+  watchOutputs();
   if (argv[0] === "--version" || argv[0] === "-V") return printVersion(argv.includes("--json"));
   const [{ run }, { watchSignals }] = await Promise.all([import("./run.ts"), import("./signals.ts")]);
   const signals = watchSignals((name) => {
@@ -64,13 +65,16 @@ function version(): string {
   return typeof found === "string" ? found : "unknown";
 }
 
-/** `fixedram info FILE | head`: a reader that has enough is no failure. */
-function quietPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
+/** `fixedram info FILE | head`: a reader that has enough is no failure; an answer that could not be written is one. */
+function watchOutputs(): void {
+  process.stderr.on("error", () => undefined);
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") return;
+    process.stderr.write(`error: the answer could not be written: ${error.code ?? error.message}\n`);
+    process.once("exit", () => {
+      process.exitCode = ExitCode.system;
     });
-  }
+  });
 }
 
 async function ask(question: string, signal: AbortSignal): Promise<string> {

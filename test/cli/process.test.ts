@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
@@ -70,6 +70,17 @@ describe("as a process of its own", () => {
     expect(code).toBe(0);
     const stderr = await child.stderr.toArray();
     expect(Buffer.concat(stderr).toString()).toBe("");
+  });
+
+  test("an answer that can't be written is a failure", async () => {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, ["--import", "tsx", script, "info", "x"], {
+      cwd: root,
+      stdio: ["ignore", full, "pipe"],
+    });
+    closeSync(full);
+    const [stderr, [code]] = await Promise.all([child.stderr?.toArray() ?? [], once(child, "close")]);
+    expect([code, Buffer.concat(stderr).toString()]).toEqual([5, "error: the answer could not be written: ENOSPC\n"]);
   });
 
   test("shows no progress when standard error is not a terminal", async () => {

@@ -1,8 +1,9 @@
 import { commands, type OptionDefinition, programOptions, type ValueKind } from "../definitions.ts";
 
 /**
- * Completion scripts, made from the definitions: plain text that starts no program when Tab is pressed (a Node process for
- * each would be felt), so there is no hidden command either. docs/decisions says why this is not a library.
+ * Completion scripts, made from the definitions: plain text that starts no program when Tab is pressed. @bomb.sh/tab, which was
+ * looked at first, starts Node for every Tab, adds a hidden `complete` command whose `--` clashes with the one of resume, and
+ * offers neither files by their ending nor folders.
  */
 export const shells = ["bash", "zsh", "fish", "powershell"] as const;
 export type Shell = (typeof shells)[number];
