@@ -12,7 +12,7 @@ install_npm_packages() {
   local log=$cache/npm-ci.log
   say "installing npm packages"
   if ! npm ci --no-audit --no-fund >"$log" 2>&1; then
-    tail -n 15 "$log" >&2
+    grep '^npm error' "$log" | head -n 8 >&2
     problem "npm ci failed (all of it in ${log#"$root"/})"
   fi
 }
