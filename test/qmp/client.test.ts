@@ -158,6 +158,17 @@ describe("commands", () => {
     },
   );
 
+  test("the same command answered twice ends the connection", async () => {
+    const { client } = await connected({
+      onRequest: (r, s) => {
+        if (r.execute === "x") for (const answer of [1, 2]) send(s, { return: answer, id: r.id });
+      },
+    });
+    const closed = new Promise((resolve) => client.once("close", resolve));
+    expect(await client.execute("x")).toBe(1);
+    expect(await closed).toMatchObject({ code: "qmp.garbage" });
+  });
+
   test("an endless line is cut off", async () => {
     const block = Buffer.alloc(1 << 20, 65);
     const { client } = await connected({
