@@ -114,3 +114,9 @@ const systemCodes: Readonly<Record<string, string>> = {
   ENOENT: "system.not-found",
   ENOTDIR: "system.not-found",
 };
+
+/** The same error with a path, unless it names one: parsers know offsets, not files. */
+export function withPath(error: unknown, path: string): unknown {
+  if (!(error instanceof FixedramError) || error.details.path !== undefined) return error;
+  return new FixedramError(error.code, error.message, { path, ...error.details }, { cause: error.cause });
+}

@@ -5,16 +5,18 @@
  */
 export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
-export type {
-  BlockInfo,
-  BlockMap,
-  DeviceInfo,
-  DiskInfo,
-  SealInfo,
-  SnapshotInfo,
+export {
+  type BlockInfo,
+  type BlockMap,
+  type DeviceInfo,
+  type DiskInfo,
+  info,
+  mapOf,
+  type SealInfo,
+  type SnapshotInfo,
 } from "./operations/inspect.ts";
 export type { Notice, OperationContext, Progress } from "./operations/progress.ts";
-export type { ResumeOptions, ResumeResult } from "./operations/resume.ts";
+export { type ResumeOptions, type ResumeResult, resume } from "./operations/resume.ts";
 export {
   type OnLimit,
   type SaveMode,

@@ -40,17 +40,11 @@ export async function runHere(argv: readonly string[], operations: Operations): 
 
 export const operations: Operations = {
   save: async (options) => (await import("../operations/save.ts")).save(options),
-  resume: async (options) => landed("resume", await import("../operations/resume.ts")).resume(options),
-  info: async (file) => landed("info", await import("../operations/inspect.ts")).info(file),
-  mapOf: async (file, options) => landed("mapOf", await import("../operations/inspect.ts")).mapOf(file, options),
+  resume: async (options) => (await import("../operations/resume.ts")).resume(options),
+  info: async (file) => (await import("../operations/inspect.ts")).info(file),
+  mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
-
-/** For the time until every operation is written. */
-function landed<K extends keyof Operations>(name: K, module: object): Pick<Operations, K> {
-  if (!(name in module)) throw new Error(`${name} is not there yet`);
-  return module as Pick<Operations, K>;
-}
 
 function printVersion(json: boolean): number {
   const text = json ? JSON.stringify({ schema: "fixedram/version/1", version: version() }) : `fixedram ${version()}`;

@@ -5,18 +5,29 @@ const text = v.string();
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const uuidText = v.pipe(text, v.regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/));
 
-const diskSchema = v.looseObject({
-  /** QEMU's name for it: qdev path, id or node name. */
-  device: text,
+/** A file behind a disk. */
+const imageFields = {
   path: text,
   format: text,
   /** Bytes of the file as of the save. */
   size: v.nullable(size),
   /** ISO 8601. */
   mtime: v.nullable(text),
+  /** The same in nanoseconds since 1970, decimal. */
+  mtimeNs: v.optional(v.nullable(v.pipe(text, v.regex(/^-?[0-9]{1,20}$/)))),
   /** Decimal. */
   inode: v.nullable(text),
+};
+
+const diskSchema = v.looseObject({
+  /** QEMU's name for it: qdev path, id or node name. */
+  device: text,
+  ...imageFields,
   readOnly: v.boolean(),
+  /** On `-snapshot`: the top image ended with QEMU. */
+  temporary: v.optional(v.boolean()),
+  /** Images below, nearest first. */
+  backing: v.optional(v.array(v.looseObject(imageFields))),
 });
 
 const rangeSchema = v.looseObject({

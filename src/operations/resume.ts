@@ -1,4 +1,5 @@
 import type { Notice, OperationContext } from "./progress.ts";
+import { ResumeRun } from "./resume/run.ts";
 
 export interface ResumeOptions extends OperationContext {
   readonly file: string;
@@ -11,6 +12,10 @@ export interface ResumeOptions extends OperationContext {
   /** Asked before the recorded argv is run when neither `qmp` nor `command` nor `runRecorded` is given; no answer means no. */
   readonly confirm?: (argv: readonly string[]) => Promise<boolean>;
   readonly paused?: boolean;
+  /** A QEMU that is started gets our terminal, or (default) none: its output is kept for messages. */
+  readonly console?: "terminal" | "captured";
+  /** Folder for a migration socket, reachable by the user of an attached QEMU. */
+  readonly socketDir?: string;
   /** Go on although disks changed since the save. */
   readonly force?: boolean;
 }
@@ -34,4 +39,16 @@ export interface ResumeResult {
     readonly qmp: string;
     readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
   } | null;
+}
+
+/**
+ * Loads a snapshot into a QEMU and lets the guest go on as it was saved.
+ *
+ * The file is checked before QEMU sees it, and is only read. A QEMU of ours that cannot load it is ended; its own words come
+ * with the error.
+ *
+ * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the file; `usage.*`; `guest.disk-changed`; `qemu.*`, `qmp.*`
+ */
+export async function resume(options: ResumeOptions): Promise<ResumeResult> {
+  return new ResumeRun(options).go();
 }

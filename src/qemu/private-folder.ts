@@ -22,7 +22,10 @@ export interface PrivateFolder {
  * @param owner the user who must be able to connect (QEMU's), when it is not ourselves; only root can give a folder away
  * @throws FixedramError `usage.socket-dir` (too long a path, not a folder), `system.permission`, `system.not-found`, `system.io`
  */
-export function makePrivateFolder(parent?: string, owner?: { readonly uid: number; readonly gid: number }): PrivateFolder {
+export function makePrivateFolder(
+  parent?: string,
+  owner?: { readonly uid: number; readonly gid: number },
+): PrivateFolder {
   const base = parent ?? defaultParent();
   if (Buffer.byteLength(join(base, `${PREFIX}XXXXXX`, "migration.sock")) > SOCKET_PATH_LIMIT) {
     throw new FixedramError("usage.socket-dir", "the path of the socket folder is too long for a unix socket", {

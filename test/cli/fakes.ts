@@ -46,6 +46,7 @@ export const inspected: SnapshotInfo = {
   capabilities: ["mapped-ram"],
   guestUuid: null,
   runState: "running",
+  sealState: "sealed",
   blocks: [
     {
       name: "pc.ram",

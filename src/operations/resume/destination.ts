@@ -1,0 +1,87 @@
+import { FixedramError } from "../../errors.ts";
+import { connectQmp } from "../../qemu/connect.ts";
+import { describeProcess, findQemu, type QemuProcess } from "../../qemu/process.ts";
+import { type QemuEnd, startQemu } from "../../qemu/start.ts";
+import { parseQmpAddress } from "../../qmp/address.ts";
+import type { QmpClient } from "../../qmp/client.ts";
+import { queryStatus, stop } from "../../qmp/commands.ts";
+import type { Notice } from "../progress.ts";
+import type { ResumeOptions } from "../resume.ts";
+
+/** A QEMU that waits for a guest: started by us, or somebody else's. */
+export interface Destination {
+  readonly client: QmpClient;
+  readonly process: QemuProcess | null;
+  /** Null when it is not ours. */
+  readonly started: { readonly pid: number; readonly qmp: string; readonly ended: Promise<QemuEnd> } | null;
+  /** The guest stays paused after loading. */
+  readonly paused: boolean;
+  /** QEMU's own last words; empty when it is not ours. */
+  words(): string;
+  /** Ends a QEMU of ours; leaves another's alone. */
+  giveUp(): Promise<void>;
+}
+
+/**
+ * Attaches to a QEMU that waits in `-incoming defer`.
+ *
+ * @throws FixedramError `qmp.*`; `qemu.not-waiting`
+ */
+export async function attach(options: ResumeOptions, qmp: string): Promise<Destination> {
+  const address = parseQmpAddress(qmp);
+  const client = await connectQmp(address, options.signal === undefined ? {} : { signal: options.signal });
+  try {
+    const { status } = await queryStatus(client);
+    if (status !== "inmigrate") {
+      throw new FixedramError("qemu.not-waiting", "this QEMU does not wait for a guest to be loaded", {
+        path: qmp,
+        expected: "run state inmigrate",
+        found: status,
+        hint: "Start it with -incoming defer.",
+      });
+    }
+    if (options.paused === true) await stop(client);
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+  return {
+    client,
+    process: findQemu(address),
+    started: null,
+    paused: options.paused === true,
+    words: () => "",
+    giveUp: async () => {},
+  };
+}
+
+/** Starts a QEMU for the guest. @throws FixedramError of startQemu */
+export async function start(
+  options: ResumeOptions,
+  command: readonly string[],
+  notice: (notice: Notice) => void,
+): Promise<Destination> {
+  const qemu = await startQemu(command, {
+    console: options.console ?? "captured",
+    onNotice: notice,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  try {
+    // In `inmigrate` this takes away the autostart, as -S would have.
+    if (options.paused === true && !qemu.paused) await stop(qemu.client);
+  } catch (error) {
+    await qemu.stop();
+    throw error;
+  }
+  return {
+    client: qemu.client,
+    process: describeProcess(qemu.pid),
+    started: { pid: qemu.pid, qmp: qemu.qmp, ended: qemu.ended },
+    paused: options.paused === true || qemu.paused,
+    words: () => qemu.words(),
+    giveUp: async () => {
+      qemu.client.close();
+      await qemu.stop();
+    },
+  };
+}

@@ -1,0 +1,245 @@
+import { accessSync, constants } from "node:fs";
+import { printable } from "../../bytes/text.ts";
+import { FixedramError } from "../../errors.ts";
+import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { queryDisks } from "../../qemu/disks.ts";
+import { type GuestFacts, inspectGuest } from "../../qemu/inspect.ts";
+import { makePrivateFolder } from "../../qemu/private-folder.ts";
+import { queryStatus, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
+import { restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
+import { capabilitiesOf } from "../../stream/configuration.ts";
+import { type OpenedSnapshot, openSnapshot } from "../open.ts";
+import type { Notice, Progress } from "../progress.ts";
+import type { ResumeOptions, ResumeResult } from "../resume.ts";
+import { checkDisks, refuseChanged } from "./check-disks.ts";
+import { attach, type Destination, start } from "./destination.ts";
+import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
+import { loadFailure } from "./load-failure.ts";
+import { chooseTransport, type TransportChoice, zeroPagesWanted } from "./transport.ts";
+
+/** Milliseconds between two reports of progress. */
+const REPORT = 100;
+
+/** Channels on which QEMU reads a file; more than two gain nothing measurable and cost memory. */
+const CHANNELS = 2;
+
+/** One resume: check the file, get a QEMU, check its disks, load, let go. */
+export class ResumeRun {
+  readonly #options: ResumeOptions;
+  readonly #began = performance.now();
+  readonly #notices: Notice[] = [];
+  #reported = 0;
+
+  constructor(options: ResumeOptions) {
+    this.#options = options;
+  }
+
+  async go(): Promise<ResumeResult> {
+    const { signal } = this.#options;
+    this.#report("preflight", 0, 0);
+    const snapshot = await openSnapshot(this.#options.file, signal);
+    try {
+      const meta = this.#meta(snapshot);
+      this.#report("start", 0, 0);
+      const destination = await this.#destination(meta);
+      const ready = performance.now() - this.#began;
+      try {
+        return await this.#load(snapshot, meta, destination, ready);
+      } catch (error) {
+        const failure = await loadFailure(error, destination, signal);
+        await destination.giveUp();
+        throw failure;
+      } finally {
+        destination.client.close();
+      }
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  async #load(
+    snapshot: OpenedSnapshot,
+    meta: SnapshotMeta | null,
+    destination: Destination,
+    ready: number,
+  ): Promise<ResumeResult> {
+    const { client } = destination;
+    const { signal } = this.#options;
+    const facts = await inspectGuest(client, { cpuFlags: false });
+    if (meta !== null) {
+      const { changed, notices } = checkDisks(meta, await queryDisks(client, destination.process));
+      for (const notice of notices) this.#notice(notice);
+      if (this.#options.force !== true) refuseChanged(changed, this.#options.file);
+      for (const { device, path, what } of changed) {
+        this.#notice({
+          level: "warning",
+          code: "disk-changed",
+          message: `Disk ${device} (${printable(path)}) has changed: ${what}.`,
+        });
+      }
+    }
+    const choice = chooseTransport({
+      version: facts.version,
+      capabilities: facts.capabilities,
+      backends: facts.memory.backends,
+      ignoreShared: capabilitiesOf(snapshot.file.configuration).includes("x-ignore-shared"),
+      readable: readableBy(destination, snapshot.store.name),
+    });
+    const before = await snapshotSettings(client);
+    await this.#settings(destination, choice);
+    const watch = new LoadWatch(client);
+    const began = performance.now();
+    await this.#feed(snapshot, destination, facts, choice, watch);
+    const load = performance.now() - began;
+    await restoreSettings(client, before);
+    this.#report("finish", 0, 0);
+    const { status } = await queryStatus(client);
+    signal?.throwIfAborted();
+    return {
+      path: this.#options.file,
+      uuid: meta?.uuid ?? null,
+      qemuVersion: facts.version.text,
+      transport: choice.transport,
+      transportReason: choice.reason,
+      runState: status,
+      times: { ready, load, total: performance.now() - this.#began },
+      age: meta === null ? null : Date.now() - Date.parse(meta.created),
+      notices: this.#notices,
+      process: destination.started,
+    };
+  }
+
+  async #settings({ client }: Destination, { transport }: TransportChoice): Promise<void> {
+    const mapped = transport === "mapped-ram";
+    await setMigrateCapabilities(client, {
+      events: true,
+      "mapped-ram": mapped,
+      multifd: mapped,
+      xbzrle: false,
+      "postcopy-ram": false,
+      compress: false,
+      "x-ignore-shared": false,
+      "switchover-ack": false,
+    });
+    if (mapped) await setMigrateParameters(client, { "multifd-channels": CHANNELS });
+  }
+
+  async #feed(
+    snapshot: OpenedSnapshot,
+    destination: Destination,
+    facts: GuestFacts,
+    choice: TransportChoice,
+    watch: LoadWatch,
+  ): Promise<void> {
+    const { client, process } = destination;
+    const { signal } = this.#options;
+    const { file } = snapshot;
+    const total = file.bitmaps.reduce(
+      (sum, bitmap, i) => sum + bitmap.count() * (file.blocks[i]?.block.pageSize ?? 0),
+      0,
+    );
+    this.#report("load", 0, total);
+    if (choice.transport === "mapped-ram") {
+      await loadFromFile(client, snapshot.store.name, file.streamBase);
+      return watch.loaded(signal);
+    }
+    const own = globalThis.process.getuid?.();
+    const folder = makePrivateFolder(
+      this.#options.socketDir,
+      own === 0 && process !== null && process.uid !== 0 ? process : undefined,
+    );
+    try {
+      const sent = loadFromStream(
+        client,
+        file,
+        folder,
+        zeroPagesWanted(facts),
+        (bytes) => this.#report("load", bytes, total),
+        signal,
+      );
+      // QEMU's own reason is worth more than a broken pipe: it is waited for in loadFailure.
+      await sent;
+      await watch.loaded(signal);
+    } finally {
+      folder.remove();
+    }
+  }
+
+  async #destination(meta: SnapshotMeta | null): Promise<Destination> {
+    const { qmp, command } = this.#options;
+    if (qmp !== undefined && command !== undefined) {
+      throw new FixedramError("usage.conflict", "--qmp attaches to a QEMU, a command starts one: give one of them");
+    }
+    if (qmp !== undefined) return attach(this.#options, qmp);
+    const argv = command ?? (await this.#recorded(meta));
+    return start(this.#options, argv, (notice) => this.#notice(notice));
+  }
+
+  /** The recorded command line, when somebody says that it may be run: the file may come from elsewhere. */
+  async #recorded(meta: SnapshotMeta | null): Promise<readonly string[]> {
+    const recorded = meta?.argv ?? null;
+    if (recorded === null) {
+      throw new FixedramError(
+        "usage.no-command",
+        "there is no QEMU to resume in, and the snapshot records no command line",
+        {
+          hint: "Give QEMU's command line behind --, or --qmp for a QEMU that waits in -incoming defer.",
+        },
+      );
+    }
+    if (recorded.redacted || recorded.fileDescriptors.length > 0) {
+      throw new FixedramError("usage.recorded-incomplete", "the recorded command line cannot be run as it stands", {
+        found: recorded.redacted
+          ? "secrets were left out of it"
+          : "it names file descriptors of the process that is gone",
+        hint: "See it with fixedram info, complete it, and give it behind --.",
+      });
+    }
+    const allowed = this.#options.runRecorded === true || (await this.#options.confirm?.(recorded.arguments)) === true;
+    if (!allowed) {
+      throw new FixedramError("usage.not-confirmed", "the recorded command line was not run", {
+        hint: "Say yes when asked on a terminal, or give --run-recorded, or a command line of your own behind --.",
+      });
+    }
+    return recorded.arguments;
+  }
+
+  #meta({ file }: OpenedSnapshot): SnapshotMeta | null {
+    const { seal } = file;
+    if (seal.state === "sealed") return seal.seal.meta;
+    const why = seal.reason === null ? "The file has no seal" : `The seal cannot be used: ${seal.reason.message}`;
+    this.#notice({
+      level: "warning",
+      code: "no-record",
+      message: `${why}. Whether the disks are as of the save is not known.`,
+    });
+    return null;
+  }
+
+  #report(phase: Progress["phase"], bytes: number, total: number): void {
+    const { onProgress } = this.#options;
+    const now = performance.now();
+    if (onProgress === undefined || (phase === "load" && bytes > 0 && now - this.#reported < REPORT)) return;
+    this.#reported = now;
+    onProgress({ phase, bytes, total, round: 0, elapsed: now - this.#began });
+  }
+
+  #notice(notice: Notice): void {
+    this.#notices.push(notice);
+    this.#options.onNotice?.(notice);
+  }
+}
+
+/** Whether the destination's user can open the file by its path. Not known is taken for no: a stream always works. */
+function readableBy({ process, started }: Destination, path: string): boolean {
+  if (started !== null) return true;
+  if (process === null || process.sameMounts === false) return false;
+  if (process.uid === 0 || process.uid === globalThis.process.getuid?.()) return true;
+  try {
+    // We are not that user; a file that everybody may read is the one sure case.
+    accessSync(path, constants.R_OK);
+    return false;
+  } catch {
+    return false;
+  }
+}

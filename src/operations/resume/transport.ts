@@ -1,0 +1,48 @@
+import { isMainRam } from "../../fixedram/layout.ts";
+import type { RamBlock } from "../../pages/block.ts";
+import type { GuestFacts, MemoryBackend } from "../../qemu/inspect.ts";
+
+/** How a destination gets its pages, and why. */
+export interface TransportChoice {
+  readonly transport: "mapped-ram" | "stream";
+  /** One sentence. */
+  readonly reason: string;
+}
+
+/** What the choice depends on. */
+export interface TransportFacts {
+  readonly version: { readonly text: string };
+  readonly capabilities: Readonly<Record<string, boolean>>;
+  readonly backends: readonly MemoryBackend[];
+  /** The file's stream says that shared memory was left out: QEMU itself cannot load such a file. */
+  readonly ignoreShared: boolean;
+  /** QEMU's user may read the file. */
+  readonly readable: boolean;
+}
+
+/**
+ * A QEMU that knows mapped-ram reads the file by itself, on several threads. Every other destination gets a stream from us,
+ * and so does one whose RAM may not start as zeros: mapped-ram leaves pages with a clear bit alone.
+ */
+export function chooseTransport(facts: TransportFacts): TransportChoice {
+  const stream = (reason: string): TransportChoice => ({ transport: "stream", reason });
+  if (facts.capabilities["mapped-ram"] === undefined)
+    return stream(`QEMU ${facts.version.text} does not know mapped-ram`);
+  if (facts.ignoreShared) return stream("QEMU cannot load a file from which shared memory was left out");
+  const backend = facts.backends.find(mayHoldData);
+  if (backend !== undefined) return stream(`memory backend ${backend.id ?? "?"} may not start as zeros`);
+  if (!facts.readable) return stream("QEMU's user may not read the file");
+  return { transport: "mapped-ram", reason: `QEMU ${facts.version.text} reads the file itself` };
+}
+
+/** RAM that a file or another process holds can have bytes in it before anything is loaded. */
+export function mayHoldData(backend: MemoryBackend): boolean {
+  return backend.path !== null || backend.shared || backend.type === "memory-backend-file";
+}
+
+/** Which blocks need their zero pages sent: all but main RAM that starts as zeros (docs/format.md, "Zero pages"). */
+export function zeroPagesWanted(facts: GuestFacts): (block: RamBlock) => boolean {
+  const main = new Set(facts.memory.mainBlocks);
+  const dirty = facts.memory.backends.some(mayHoldData);
+  return (block) => dirty || !(main.has(block.name) || (main.size === 0 && isMainRam(block)));
+}
