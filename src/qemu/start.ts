@@ -28,6 +28,11 @@ export interface StartOptions {
   readonly timeout?: number;
   /** Default true: QEMU ends when we end, for whatever reason. False leaves it running. */
   readonly tether?: boolean;
+  /**
+   * Default true: a tethered QEMU dies even with our kill -9. False for one that gets a guest: once that runs, nothing that
+   * happens to us may end it ({@link StartedQemu.untether}).
+   */
+  readonly deathSignal?: boolean;
 }
 
 export interface QemuEnd {
@@ -48,6 +53,8 @@ export interface StartedQemu {
   readonly ended: Promise<QemuEnd>;
   /** The end of what QEMU printed on stderr (and stdout, when captured). */
   words(): string;
+  /** From now on QEMU outlives us. */
+  untether(): void;
   /** SIGTERM, after 5 s SIGKILL; resolves when the process is gone. */
   stop(): Promise<QemuEnd>;
 }
@@ -84,6 +91,7 @@ export async function startQemu(command: readonly string[], options: StartOption
       paused: prepared.paused,
       ended: running.ended,
       words: () => running.words(),
+      untether: () => running.untether(),
       stop: () => running.stop(),
     };
   } catch (error) {
@@ -120,6 +128,7 @@ export class Running {
   end: QemuEnd | null = null;
   failure: Error | null = null;
   #tail = Buffer.alloc(0);
+  readonly #kill = () => void this.child.kill("SIGKILL");
 
   constructor(
     argv: readonly string[],
@@ -127,7 +136,7 @@ export class Running {
     cleanUp: () => void = () => {},
   ) {
     const tether = options.tether !== false;
-    const [program, ...words] = tether ? tethered(argv) : argv;
+    const [program, ...words] = tether && options.deathSignal !== false ? tethered(argv) : argv;
     const terminal = options.console === "terminal";
     const input = options.input ?? (terminal ? "inherit" : "ignore");
     const output = terminal ? "inherit" : "pipe";
@@ -136,8 +145,7 @@ export class Running {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       detached: !tether,
     });
-    const kill = () => void this.child.kill("SIGKILL");
-    if (tether) process.once("exit", kill);
+    if (tether) process.once("exit", this.#kill);
     if (options.input !== "pipe") this.child.stdout?.on("data", (chunk: Buffer) => this.#keep(chunk));
     this.child.stderr?.on("data", (chunk: Buffer) => {
       this.#keep(chunk);
@@ -148,7 +156,7 @@ export class Running {
       const settle = (end: QemuEnd) => {
         if (this.end !== null) return;
         this.end = end;
-        process.off("exit", kill);
+        this.untether();
         cleanUp();
         resolve(end);
       };
@@ -171,6 +179,10 @@ export class Running {
 
   get pid(): number {
     return this.child.pid ?? -1;
+  }
+
+  untether(): void {
+    process.off("exit", this.#kill);
   }
 
   words(): string {

@@ -45,6 +45,8 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
   }
   return {
     file,
+    // With --json stdout is the answer's alone, so QEMU gets no terminal then.
+    console: invocation.json ? "captured" : "terminal",
     ...(qmp === undefined ? {} : { qmp }),
     ...(command === null ? {} : { command }),
     ...(runRecorded ? { runRecorded } : {}),

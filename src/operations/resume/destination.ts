@@ -18,6 +18,8 @@ export interface Destination {
   readonly paused: boolean;
   /** QEMU's own last words; empty when it is not ours. */
   words(): string;
+  /** The guest is in: what happens to us ends it no more. */
+  letGo(): void;
   /** Ends a QEMU of ours; leaves another's alone. */
   giveUp(): Promise<void>;
 }
@@ -51,6 +53,7 @@ export async function attach(options: ResumeOptions, qmp: string): Promise<Desti
     started: null,
     paused: options.paused === true,
     words: () => "",
+    letGo: () => {},
     giveUp: async () => {},
   };
 }
@@ -63,6 +66,7 @@ export async function start(
 ): Promise<Destination> {
   const qemu = await startQemu(command, {
     console: options.console ?? "captured",
+    deathSignal: false,
     onNotice: notice,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
@@ -79,6 +83,7 @@ export async function start(
     started: { pid: qemu.pid, qmp: qemu.qmp, ended: qemu.ended },
     paused: options.paused === true || qemu.paused,
     words: () => qemu.words(),
+    letGo: () => qemu.untether(),
     giveUp: async () => {
       qemu.client.close();
       await qemu.stop();

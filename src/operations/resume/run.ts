@@ -90,6 +90,7 @@ export class ResumeRun {
     const watch = new LoadWatch(client);
     const began = performance.now();
     await this.#feed(snapshot, destination, facts, choice, watch);
+    destination.letGo();
     const load = performance.now() - began;
     await restoreSettings(client, before);
     this.#report("finish", 0, 0);
