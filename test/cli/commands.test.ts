@@ -161,7 +161,7 @@ describe("resume", () => {
     await cli(["resume", "f", "--paused", "--force", "--", "qemu", "--json", "--", "-m", "", "a b"], { resume });
     await cli(["resume", "--qmp", "q", "f"], { resume });
     await cli(["resume", "f", "--run-recorded"], { resume });
-    const all = { ...context, confirm: expect.any(Function), file: "f" };
+    const all = { ...context, confirm: expect.any(Function), console: "terminal", file: "f" };
     expect(seen).toEqual([
       { ...all, command: ["qemu", "--json", "--", "-m", "", "a b"], paused: true, force: true },
       { ...all, qmp: "q" },
