@@ -36,6 +36,8 @@ export class Capture implements Receiver, StreamEvents {
   #configuration: ConfigurationRecord | null = null;
   /** Inside a RAM PART: its marks and footer are not kept, for the pages they frame are elsewhere. */
   #inPart = false;
+  /** The RAM section's id, until its END has come. */
+  #openRam: number | null = null;
   #page = new Uint8Array(0);
   #settle: () => void = () => {};
 
@@ -126,8 +128,15 @@ export class Capture implements Receiver, StreamEvents {
       case "ram-hook":
         if (!this.#inPart) this.#tail?.record(record);
         return;
+      case "ram-end":
+        this.#openRam = null;
+        this.#tail?.record(record);
+        return;
       default:
-        if (record.kind === "device" && !record.early) this.#onPhase("device-state");
+        if (beginsDeviceState(record)) {
+          this.#endRam();
+          this.#onPhase("device-state");
+        }
         this.#tail?.record(record);
     }
   }
@@ -162,8 +171,22 @@ export class Capture implements Receiver, StreamEvents {
     }
     const writer = new FixedRamWriter(this.#target, this.#configuration, start, { isMainRam: this.#mainRam });
     this.#writer = writer;
+    this.#openRam = start.sectionId;
     this.#tail = new StreamWriter((bytes) => writer.tail(bytes));
     this.#onPhase("ram");
+  }
+
+  /**
+   * A background snapshot's RAM section has no END. The file keeps no PARTs, so without an END its device sections could not be
+   * told from early ones, which stand behind a START (docs/format.md, "Sections").
+   */
+  #endRam(): void {
+    const sectionId = this.#openRam;
+    if (sectionId === null) return;
+    this.#openRam = null;
+    this.#tail?.record({ kind: "ram-end", sectionId });
+    this.#tail?.record({ kind: "ram-eos" });
+    this.#tail?.record({ kind: "footer", sectionId });
   }
 
   /** Commands that set up a return path or postcopy mean nothing in a file; the others are kept. */
@@ -177,4 +200,9 @@ export class Capture implements Receiver, StreamEvents {
     if (this.#writer === null) throw new FixedramError("stream.no-ram", "the stream ends before its RAM section");
     return this.#writer;
   }
+}
+
+/** What comes behind all live sections: device state, cut or not, or the stream's end. */
+function beginsDeviceState(record: StreamRecord): boolean {
+  return record.kind === "device" ? !record.early : record.kind === "device-state-uncut" || record.kind === "eof";
 }
