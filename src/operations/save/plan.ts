@@ -13,6 +13,8 @@ export interface PlanFacts {
   readonly migrationStatus: string;
   /** Bytes of all RAM blocks. */
   readonly ramBytes: number;
+  /** The machine writes no vmdesc at the end of its stream. */
+  readonly suppressVmdesc: boolean;
 }
 
 /** How a save will go. */
@@ -23,6 +25,8 @@ export interface SavePlan {
   readonly onLimit: OnLimit;
   /** QEMU stays uncommitted until it has our SHUT (docs/decisions/0002). */
   readonly returnPath: boolean;
+  /** No vmdesc tells where the stream ends, but QEMU closes the connection there. */
+  readonly endsByClose: boolean;
   /** Capabilities to set for the save; what QEMU does not know is left out. */
   readonly capabilities: Readonly<Record<string, boolean>>;
   readonly parameters: Readonly<Record<string, number | string>>;
@@ -52,11 +56,17 @@ const unwanted = [
   "postcopy-blocktime",
 ];
 
+/** QEMU refuses these together with background-snapshot. */
+const unwantedInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"];
+
+/** QEMU refuses background-snapshot together with these; in the other modes they stay as the user has them. */
+const notInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"];
+
 /**
  * Decides, or refuses, before the guest is touched.
  *
  * @throws FixedramError `guest.run-state`, `guest.migration-active`, `guest.migration-blocked`, `guest.loses-memory`,
- *   `qemu.too-old`, `qemu.no-background`, `usage.conflict`
+ *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`, `usage.conflict`
  */
 export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   const mode = options.mode ?? "stop";
@@ -66,7 +76,9 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   checkMode(facts, mode, options.force === true);
   const returnPath = mode !== "background";
   const capabilities: Record<string, boolean> = Object.fromEntries(
-    unwanted.filter((name) => facts.capabilities.has(name)).map((name) => [name, false]),
+    [...unwanted, ...(mode === "background" ? unwantedInBackground : [])]
+      .filter((name) => facts.capabilities.has(name))
+      .map((name) => [name, false]),
   );
   for (const [name, on] of [
     ["return-path", returnPath],
@@ -80,6 +92,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     afterwards: then,
     onLimit: options.onLimit ?? "stop",
     returnPath,
+    endsByClose: facts.suppressVmdesc,
     capabilities,
     parameters: {
       "max-bandwidth": mode === "stop" ? untilStopped(facts.ramBytes) : (options.maxBandwidth ?? 0),
@@ -171,6 +184,16 @@ function checkMode(facts: PlanFacts, mode: SaveMode, force: boolean): void {
         found: `QEMU ${facts.version.text}`,
         expected: mode === "background" ? "QEMU 6.0 or newer" : "QEMU 2.5 or newer",
         hint: "Use --mode stop, or a newer QEMU.",
+      },
+    );
+  }
+  if (mode !== "background" && facts.suppressVmdesc) {
+    throw new FixedramError(
+      "guest.no-vmdesc",
+      "this machine does not describe its device state, so its end cannot be told",
+      {
+        found: "machine property suppress-vmdesc is on",
+        hint: "Use --mode background, where QEMU closes the connection at the end, or start the guest with -machine suppress-vmdesc=off.",
       },
     );
   }
