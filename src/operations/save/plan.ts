@@ -56,11 +56,18 @@ const unwanted = [
   "postcopy-blocktime",
 ];
 
+/** What a user may have set for migrations of another kind; what QEMU does not know is left out. */
+const alwaysSet: Readonly<Record<string, number | string>> = {
+  "tls-creds": "",
+  // A low value here keeps QEMU from ever finding that the rest fits into the downtime limit.
+  "avail-switchover-bandwidth": 0,
+  // With "none", zero pages come as pages and fill the file.
+  "zero-page-detection": "legacy",
+  mode: "normal",
+};
+
 /** QEMU refuses these together with background-snapshot. */
 const unwantedInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"];
-
-/** QEMU refuses background-snapshot together with these; in the other modes they stay as the user has them. */
-const notInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"];
 
 /**
  * Decides, or refuses, before the guest is touched.
@@ -97,7 +104,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     parameters: {
       "max-bandwidth": mode === "stop" ? untilStopped(facts.ramBytes) : (options.maxBandwidth ?? 0),
       ...(mode === "stop" ? { "downtime-limit": STOP_AT_ONCE } : {}),
-      "tls-creds": "",
+      ...alwaysSet,
     },
   };
 }
