@@ -11,7 +11,7 @@ export interface Receiver {
 
 /** One migration connection from QEMU. */
 export interface MigrationConnection {
-  /** Settles when QEMU closed its side, or fails with what a receiver threw or the system said. */
+  /** Settles when QEMU closed its side, or is gone; fails with what a receiver threw or the system said. */
   readonly ended: Promise<void>;
   /** Sends on the return path. */
   send(bytes: Uint8Array): Promise<void>;
@@ -23,20 +23,24 @@ export interface MigrationConnection {
 export interface AcceptOptions {
   /** Bytes a second to take at most; QEMU waits meanwhile. Default: as fast as they come. */
   readonly limit?: number;
-  /** Called with the accepted socket before a byte of it is read. */
+  /** Called with the accepted socket before a byte of it is read. What it throws ends the connection. */
   readonly prepare?: (socket: Socket) => Promise<void>;
 }
 
 export interface MigrationListener {
   /** For the `migrate` command. */
   readonly uri: string;
-  /** The first connection; later ones are refused by closing the listener. Fails when `signal` aborts. */
+  /** The first connection; later ones are closed. Fails when `signal` aborts before there is one. */
   accept(receiver: Receiver, signal: AbortSignal, options?: AcceptOptions): Promise<MigrationConnection>;
+  /** Also ends a connection that nobody accepted. */
   close(): void;
 }
 
 /** Large enough that a chunk holds a long run of pages, small enough to stay in the cache between socket and file. */
 const CHUNK = 1024 * 1024;
+
+/** Milliseconds; setTimeout takes no more than 2^31. */
+const LONGEST_PAUSE = 60_000;
 
 /**
  * Listens on a unix socket in a private folder for the one connection QEMU makes.
@@ -49,25 +53,46 @@ export async function listenForMigration(
 ): Promise<MigrationListener> {
   const path = folder.socket("migration.sock");
   const server = createServer({ pauseOnConnect: true });
+  let waiting: Socket | null = null;
   // From the start: QEMU may connect before anybody asks for the connection.
-  const first = new Promise<Socket>((resolve) => server.once("connection", resolve));
+  const first = new Promise<Socket>((resolve) => {
+    server.once("connection", (socket) => {
+      waiting = socket;
+      server.on("connection", (later) => later.destroy());
+      resolve(socket);
+    });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(systemError(error, path, "listening for QEMU's migration")));
     server.listen(path, resolve);
   });
-  chmodSync(path, 0o600);
-  if (owner !== undefined && owner.uid !== process.getuid?.()) chownSync(path, owner.uid, owner.gid);
+  const close = () => {
+    server.close();
+    waiting?.destroy();
+    waiting = null;
+  };
+  try {
+    chmodSync(path, 0o600);
+    if (owner !== undefined && owner.uid !== process.getuid?.()) chownSync(path, owner.uid, owner.gid);
+  } catch (error) {
+    close();
+    throw systemError(error, path, "giving QEMU's user the migration socket");
+  }
   return {
     uri: `unix:${path}`,
     accept: async (receiver, signal, options = {}) => {
       const accepted = await unlessAborted(first, signal);
       server.close();
-      await options.prepare?.(accepted);
+      try {
+        await options.prepare?.(accepted);
+      } catch (error) {
+        close();
+        throw error;
+      }
+      waiting = null;
       return new ReceivingSocket(accepted, receiver, options.limit ?? null);
     },
-    close: () => {
-      server.close();
-    },
+    close,
   };
 }
 
@@ -89,6 +114,7 @@ class ReceivingSocket implements MigrationConnection {
   /** Draining: what comes is thrown away. */
   #discard = false;
   #received = 0;
+  #pause: NodeJS.Timeout | undefined;
 
   constructor(accepted: Socket, receiver: Receiver, limit: number | null) {
     let fail: (error: unknown) => void = () => {};
@@ -113,10 +139,14 @@ class ReceivingSocket implements MigrationConnection {
       return limit === null || this.#paced(bytes.length, limit, began);
     };
     const began = performance.now();
-    this.#socket = withFixedBuffer(accepted, take);
+    this.#socket = withFixedBuffer(accepted, take, chunkFor(limit));
     this.#socket.once("end", () => settle());
     this.#socket.once("close", () => settle());
-    this.#socket.on("error", (error) => fail(systemError(error, "migration socket", "receiving from QEMU")));
+    this.#socket.on("error", (error: NodeJS.ErrnoException) => {
+      // A QEMU that died with bytes of ours unread resets the connection: an end like any other.
+      if (error.code === "ECONNRESET" || error.code === "EPIPE") settle();
+      else fail(systemError(error, "migration socket", "receiving from QEMU"));
+    });
   }
 
   send(bytes: Uint8Array): Promise<void> {
@@ -133,6 +163,7 @@ class ReceivingSocket implements MigrationConnection {
 
   drain(): Promise<void> {
     this.#discard = true;
+    clearTimeout(this.#pause);
     this.#socket.resume();
     return new Promise((resolve) => {
       if (this.#socket.closed || this.#socket.readableEnded) resolve();
@@ -141,6 +172,8 @@ class ReceivingSocket implements MigrationConnection {
   }
 
   close(): void {
+    this.#discard = true;
+    clearTimeout(this.#pause);
     this.#socket.destroy();
   }
 
@@ -150,16 +183,21 @@ class ReceivingSocket implements MigrationConnection {
     const ahead = (this.#received / limit) * 1000 - (performance.now() - began);
     if (ahead < 5) return true;
     this.#socket.pause();
-    setTimeout(() => this.#socket.resume(), ahead);
+    this.#pause = setTimeout(() => this.#socket.resume(), Math.min(ahead, LONGEST_PAUSE));
     return false;
   }
+}
+
+/** With a limit, a tenth of a second's bytes: pauses stay short, so that nobody takes one for a QEMU that hangs. */
+function chunkFor(limit: number | null): number {
+  return limit === null ? CHUNK : Math.min(CHUNK, Math.max(1, Math.ceil(limit / 10)));
 }
 
 /**
  * `createServer` knows no `onread`, which reads into one buffer and is twice as fast as `data` events. The accepted socket's
  * handle is private to Node: this is the only place that takes it, and where it is missing the events serve.
  */
-function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean): Socket {
+function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean, chunk: number): Socket {
   const handle = (accepted as unknown as { _handle?: { reading?: boolean } | null })._handle;
   if (handle === undefined || handle === null) {
     accepted.on("data", take);
@@ -167,7 +205,7 @@ function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean)
     return accepted;
   }
   (accepted as unknown as { _handle: null })._handle = null;
-  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  const buffer = Buffer.allocUnsafeSlow(chunk);
   const options = {
     handle,
     allowHalfOpen: true,

@@ -1,6 +1,6 @@
 import { chownSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { FixedramError, systemError } from "../errors.ts";
 
 /** Longest path of a unix socket, bytes, without the closing NUL (sockaddr_un). */
@@ -26,7 +26,8 @@ export function makePrivateFolder(
   parent?: string,
   owner?: { readonly uid: number; readonly gid: number },
 ): PrivateFolder {
-  const base = parent ?? defaultParent();
+  // QEMU is told the path, and it has another working folder.
+  const base = resolve(parent ?? defaultParent());
   if (Buffer.byteLength(join(base, `${PREFIX}XXXXXX`, "migration.sock")) > SOCKET_PATH_LIMIT) {
     throw new FixedramError("usage.socket-dir", "the path of the socket folder is too long for a unix socket", {
       path: base,
@@ -35,17 +36,19 @@ export function makePrivateFolder(
       hint: "Name a shorter one with --socket-dir.",
     });
   }
-  let path: string;
+  let path: string | null = null;
   try {
     path = mkdtempSync(join(base, PREFIX));
     if (owner !== undefined && owner.uid !== process.getuid?.()) chownSync(path, owner.uid, owner.gid);
   } catch (error) {
+    if (path !== null) rmSync(path, { recursive: true, force: true });
     throw systemError(error, base, "making a private folder for sockets", "Name another place with --socket-dir.");
   }
+  const made = path;
   return {
-    path,
-    socket: (name) => join(path, name),
-    remove: () => rmSync(path, { recursive: true, force: true }),
+    path: made,
+    socket: (name) => join(made, name),
+    remove: () => rmSync(made, { recursive: true, force: true }),
   };
 }
 
