@@ -82,6 +82,11 @@ export class StreamReader {
     return this.#core.complete;
   }
 
+  /** The final device sections have begun: everything that comes is held until the vmdesc tells where they end. */
+  get inDeviceState(): boolean {
+    return this.#tail !== null;
+  }
+
   /** The RAM blocks, once their list has been read. */
   get blocks(): readonly RamBlock[] {
     return this.#blocks;

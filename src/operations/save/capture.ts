@@ -23,8 +23,12 @@ export class Capture implements Receiver, StreamEvents {
   /** Settles when the stream is whole, its last byte included; QEMU keeps the connection open then. */
   readonly whole: Promise<void>;
   isWhole = false;
+  #trailing: FixedramError | null = null;
+  #inDevices = false;
   /** Command 2 (PING) wants its value back on the return path. */
   onPing: (value: number) => void = () => {};
+  /** Bytes of the device state have come. */
+  onDeviceState: () => void = () => {};
   readonly #target: TargetFile;
   readonly #onPhase: (phase: "ram" | "device-state") => void;
   readonly #onBytes: () => void;
@@ -33,6 +37,8 @@ export class Capture implements Receiver, StreamEvents {
   #writer: FixedRamWriter | null = null;
   /** Encodes what follows the RAM section's start, into the file's tail. */
   #tail: StreamWriter | null = null;
+  /** What came before the RAM section (dirty bitmaps, early devices): the file's tail has it behind that section's START. */
+  #held: StreamRecord[] = [];
   #configuration: ConfigurationRecord | null = null;
   /** Inside a RAM PART: its marks and footer are not kept, for the pages they frame are elsewhere. */
   #inPart = false;
@@ -65,13 +71,47 @@ export class Capture implements Receiver, StreamEvents {
     this.received += bytes.length;
     const used = this.#reader.push(bytes);
     this.#onBytes();
+    if (this.#reader.inDeviceState) this.#deviceState();
     if (!this.#reader.complete) return;
     if (used < bytes.length) {
-      throw new FixedramError("stream.trailing-bytes", "QEMU sent more after the end of its stream", {
+      this.#trailing = new FixedramError("stream.trailing-bytes", "QEMU sent more after the end of its stream", {
         offset: this.#reader.position,
         found: `${bytes.length - used} bytes`,
       });
+      throw this.#trailing;
     }
+    this.#whole();
+  }
+
+  /**
+   * The connection was closed by QEMU. Only for a stream whose end nothing else tells, because its machine writes no vmdesc.
+   *
+   * @throws FixedramError `stream.cut`, `stream.device-state` and others of StreamReader.end
+   */
+  end(): void {
+    this.#reader.end();
+    this.#whole();
+  }
+
+  /** Why the bytes so far are not a whole stream; null when a vmdesc is all that is missing. */
+  whyNotWhole(): unknown {
+    try {
+      this.#reader.end();
+      return null;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  #deviceState(): void {
+    if (!this.#inDevices) {
+      this.#inDevices = true;
+      this.#onPhase("device-state");
+    }
+    this.onDeviceState();
+  }
+
+  #whole(): void {
     this.isWhole = true;
     this.#settle();
   }
@@ -97,8 +137,13 @@ export class Capture implements Receiver, StreamEvents {
     return (this.#writer?.pagesWritten ?? 0) * (this.#writer?.blocks[0]?.pageSize ?? 4096);
   }
 
-  /** Writes headers, bitmaps, tail and seal; the file is whole then, not yet on disk. */
+  /**
+   * Writes headers, bitmaps, tail and seal; the file is whole then, not yet on disk.
+   *
+   * @throws FixedramError `stream.no-ram`, `stream.trailing-bytes`, `system.*`
+   */
   complete(meta: SnapshotMeta): void {
+    if (this.#trailing !== null) throw this.#trailing;
     this.#tail?.end();
     this.#requireWriter().complete(meta);
   }
@@ -120,24 +165,21 @@ export class Capture implements Receiver, StreamEvents {
         this.#inPart = true;
         return;
       case "footer":
-        if (!this.#inPart) this.#tail?.record(record);
+        if (!this.#inPart) this.#footer(record);
         this.#inPart = false;
         return;
       case "ram-eos":
       case "ram-flush":
       case "ram-hook":
-        if (!this.#inPart) this.#tail?.record(record);
+        if (!this.#inPart) this.#keep(record);
         return;
       case "ram-end":
         this.#openRam = null;
-        this.#tail?.record(record);
+        this.#keep(record);
         return;
       default:
-        if (beginsDeviceState(record)) {
-          this.#endRam();
-          this.#onPhase("device-state");
-        }
-        this.#tail?.record(record);
+        if (beginsDeviceState(record)) this.#endRam();
+        this.#keep(record);
     }
   }
 
@@ -184,16 +226,29 @@ export class Capture implements Receiver, StreamEvents {
     const sectionId = this.#openRam;
     if (sectionId === null) return;
     this.#openRam = null;
-    this.#tail?.record({ kind: "ram-end", sectionId });
-    this.#tail?.record({ kind: "ram-eos" });
-    this.#tail?.record({ kind: "footer", sectionId });
+    this.#keep({ kind: "ram-end", sectionId });
+    this.#keep({ kind: "ram-eos" });
+    this.#keep({ kind: "footer", sectionId });
+  }
+
+  #keep(record: StreamRecord): void {
+    if (this.#tail === null) this.#held.push(record);
+    else this.#tail.record(record);
+  }
+
+  #footer(record: StreamRecord): void {
+    this.#keep(record);
+    if (this.#tail === null || this.#held.length === 0) return;
+    // That was the footer of the RAM section's START.
+    for (const held of this.#held) this.#tail.record(held);
+    this.#held = [];
   }
 
   /** Commands that set up a return path or postcopy mean nothing in a file; the others are kept. */
   #command(record: CommandRecord): void {
     if (record.command === Command.ping)
       this.onPing(new DataView(record.data.buffer, record.data.byteOffset).getUint32(0));
-    if (record.command > Command.postcopyAdvise) this.#tail?.record(record);
+    if (record.command > Command.postcopyAdvise) this.#keep(record);
   }
 
   #requireWriter(): FixedRamWriter {

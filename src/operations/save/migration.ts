@@ -22,7 +22,7 @@ export interface Limits {
 export class MigrationWatch {
   /** Dirty rounds begun. */
   rounds = 0;
-  /** QEMU's clock, ms: the last STOP and the first RESUME after it; null: not seen. */
+  /** QEMU's clock, ms: the first STOP and the first RESUME after it; null: not seen. */
   stopped: number | null = null;
   resumed: number | null = null;
   /** Rejects when the migration fails or QMP closes. Never resolves. */
@@ -81,7 +81,7 @@ export class MigrationWatch {
 
   readonly #onEvent = (event: QmpEvent): void => {
     if (event.event === "STOP") this.stopped ??= milliseconds(event);
-    else if (event.event === "RESUME") this.resumed ??= milliseconds(event);
+    else if (event.event === "RESUME" && this.stopped !== null) this.resumed ??= milliseconds(event);
     else if (event.event === "MIGRATION_PASS") this.#pass(Number(event.data["pass"]));
     else if (event.event === "MIGRATION" && !this.#verdictGiven) {
       const status = String(event.data["status"]);

@@ -25,7 +25,7 @@ import { MigrationWatch } from "./migration.ts";
 import { planSave, type SavePlan } from "./plan.ts";
 import { putBack } from "./put-back.ts";
 import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
-import { transfer } from "./transfer.ts";
+import { firstOf, transfer } from "./transfer.ts";
 
 /** Milliseconds between two reports of progress. */
 const REPORT = 100;
@@ -57,6 +57,7 @@ export class SaveRun {
   #folder: PrivateFolder | null = null;
   #client: QmpClient | null = null;
   #target: TargetFile | null = null;
+  #listener: MigrationListener | null = null;
   #prepared: Prepared | null = null;
   #connection: MigrationConnection | null = null;
   #capture: Capture | null = null;
@@ -97,6 +98,7 @@ export class SaveRun {
     this.#warn(place, ramBytes, facts.version, facts.runState);
     const guest = await recordGuest(client, facts, process, (notice) => this.#notice(notice));
     const listener = await this.#listen(process);
+    this.#listener = listener;
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
     const target = TargetFile.create(place);
     this.#target = target;
@@ -115,6 +117,7 @@ export class SaveRun {
   async take(): Promise<void> {
     const { client, plan, guest, target, listener, guarded } = this.#require();
     const { facts } = guest;
+    this.#signal.throwIfAborted();
     this.#enter("connect");
     if (plan.mode === "background") this.#meta = await makeMeta(client, guest);
     await setMigrateCapabilities(client, plan.capabilities);
@@ -130,11 +133,18 @@ export class SaveRun {
     const { maxTime = null, maxRounds = null } = this.#options;
     const watch = new MigrationWatch(client, { maxTime, maxRounds, onLimit: plan.onLimit }, () => this.#report());
     this.#watch = watch;
-    const hold = plan.mode === "background" ? (socket: Socket) => guarded.hold(socket) : null;
+    const hold = plan.mode === "background" ? (socket: Socket) => this.#hold(guarded, socket) : null;
     const limit = this.#options.maxBandwidth ?? null;
-    await transfer({ client, watch, listener, capture, signal: this.#signal, limit, hold }, (connection) => {
-      this.#connection = connection;
-    });
+    const { endsByClose } = plan;
+    await transfer(
+      { client, watch, listener, capture, signal: this.#signal, limit, hold, endsByClose },
+      (connection) => {
+        this.#connection = connection;
+      },
+    );
+    // Without a return path nothing waits for us, and QEMU's own word is to be had before the file counts.
+    if (!plan.returnPath && (await firstOf(watch.failure, watch.end(), this.#signal)) !== "completed")
+      await watch.failure;
     this.#ramTime = performance.now() - this.#began;
     this.#meta ??= await makeMeta(client, guest);
     await this.#commit(target, capture, this.#meta);
@@ -183,23 +193,29 @@ export class SaveRun {
   /** Puts everything back and returns what is to be thrown. */
   async fail(error: unknown): Promise<unknown> {
     this.#watch?.verdictGiven();
-    if (!this.#committed) await this.#target?.abort();
     const prepared = this.#prepared;
+    if (prepared !== null) {
+      // A QEMU before 9 that takes a background snapshot must not see its connection break (docs/decisions/0003).
+      if (prepared.plan.mode === "background") await this.#connection?.drain();
+      this.#connection?.close();
+    }
+    // After the connection: what still comes must not be written to a file that is closed.
+    await this.#target?.abort();
     if (prepared === null) return error;
-    // A QEMU before 9 that takes a background snapshot must not see its connection break (docs/decisions/0003).
-    if (prepared.plan.mode === "background") await this.#connection?.drain();
-    this.#connection?.close();
-    prepared.listener.close();
     const { before, guarded } = prepared;
     const unsettled = await this.#putBack(prepared.client, before);
     await guarded.done();
-    return unsettled === null || !(error instanceof FixedramError) ? error : withUnsettled(error, unsettled);
+    if (!(error instanceof FixedramError)) return error;
+    const whole = this.#committed ? [`The snapshot itself is complete: ${prepared.target.place.path}.`] : [];
+    const look = unsettled === null ? [] : [`Look at the guest: ${unsettled}.`];
+    return withHint(error, [...whole, ...look]);
   }
 
   /** Closes what is still open; for either end. */
   release(): void {
     this.#watch?.stop();
     this.#connection?.close();
+    this.#listener?.close();
     this.#client?.close();
     this.#folder?.remove();
   }
@@ -243,6 +259,16 @@ export class SaveRun {
   #sizes = { apparent: 0, allocated: 0 };
   get sizes(): { readonly apparent: number; readonly allocated: number } {
     return this.#sizes;
+  }
+
+  /** A guard that is gone is no reason to end the save, but the user should know what it was for. */
+  async #hold(guarded: Guarded, socket: Socket): Promise<void> {
+    try {
+      await guarded.hold(socket);
+    } catch (error) {
+      const message = `The guard process cannot help: should this save be killed, a QEMU before 9 may keep its guest frozen (${String(error)}).`;
+      this.#note("warning", "no-guard", message);
+    }
   }
 
   /** Leaves the guest as asked and its settings as they were. */
@@ -332,7 +358,8 @@ export class SaveRun {
   }
 }
 
-function withUnsettled(error: FixedramError, unsettled: string): FixedramError {
-  const hint = `${error.details.hint ?? ""} Look at the guest: ${unsettled}.`.trim();
+function withHint(error: FixedramError, more: readonly string[]): FixedramError {
+  if (more.length === 0) return error;
+  const hint = [error.details.hint, ...more].filter((text) => text !== undefined).join(" ");
   return new FixedramError(error.code, error.message, { ...error.details, hint }, { cause: error });
 }

@@ -7,8 +7,17 @@ import { pongMessage } from "../../stream/return-path.ts";
 import type { Capture } from "./capture.ts";
 import type { MigrationWatch } from "./migration.ts";
 
-/** Milliseconds QEMU gets to connect to our socket. */
-const CONNECT_TIME = 20_000;
+/** Milliseconds; for tests, which cannot wait that long. */
+export interface TransferTimes {
+  /** QEMU gets this long to connect to our socket. */
+  readonly connect: number;
+  /** No byte for this long after the device state began: the end was not recognised, or QEMU hangs. */
+  readonly quiet: number;
+  /** After the connection broke: QMP may still say why, which is worth more than the bare fact. */
+  readonly reason: number;
+}
+
+const usualTimes: TransferTimes = { connect: 20_000, quiet: 20_000, reason: 1000 };
 
 export interface TransferOptions {
   readonly client: QmpClient;
@@ -20,45 +29,124 @@ export interface TransferOptions {
   readonly limit: number | null;
   /** Hands a copy of the socket to the guard; null where it must not have one (it would keep QEMU waiting). */
   readonly hold: ((socket: Socket) => Promise<void>) | null;
+  /** The machine writes no vmdesc, and QEMU closes the connection at the end of the stream: that tells the end. */
+  readonly endsByClose?: boolean;
+  readonly times?: Partial<TransferTimes>;
 }
 
 /**
  * Lets QEMU send its stream, until the capture has all of it. QEMU is left waiting for our verdict, or, without a return path,
  * has closed.
  *
+ * @param connected called once when there is a connection, also when this fails: whether QEMU may see it break is the
+ *   caller's to know
  * @throws FixedramError what ended it: the capture's own error, `qemu.migration-failed`, `qemu.cut-short`, `qemu.no-connection`,
- *   `qmp.*`, or the signal's reason
+ *   `stream.no-end`, `qmp.*`, or the signal's reason
  */
 export async function transfer(
   options: TransferOptions,
   connected: (connection: MigrationConnection) => void,
 ): Promise<void> {
-  const { client, watch, listener, capture, signal } = options;
-  await migrate(client, listener.uri, { signal });
-  const late = AbortSignal.timeout(CONNECT_TIME);
-  const accepting = listener.accept(capture, AbortSignal.any([signal, late]), {
-    ...(options.limit === null ? {} : { limit: options.limit }),
-    ...(options.hold === null ? {} : { prepare: options.hold }),
-  });
-  const connection = await firstOf(watch.failure, accepting, signal).catch((error: unknown) => {
-    if (!late.aborted || signal.aborted) throw error;
-    throw new FixedramError("qemu.no-connection", "QEMU did not connect to our migration socket", {
-      path: listener.uri,
-      expected: `a connection within ${CONNECT_TIME / 1000} s`,
-      hint: "Name a folder that QEMU's user can reach with --socket-dir.",
-    });
-  });
-  connected(connection);
+  const { watch, capture, signal } = options;
+  const times = { ...usualTimes, ...options.times };
+  const connection = await connect(options, times.connect, connected);
   capture.onPing = (value) => void connection.send(pongMessage(value)).catch(() => {});
-  const cut = connection.ended.then(() => {
-    if (capture.isWhole) return;
-    // QEMU says through QMP why; give that a moment before the bare fact.
-    return new Promise<never>((_resolve, reject) => {
-      setTimeout(() => reject(cutShort(capture.received)), 1000);
-    });
+  const end = streamEnd(connection, capture, options.endsByClose === true, times);
+  try {
+    await firstOf(watch.failure, end.reached, signal);
+  } finally {
+    end.stop();
+  }
+}
+
+async function connect(
+  { client, watch, listener, capture, signal, limit, hold }: TransferOptions,
+  time: number,
+  connected: (connection: MigrationConnection) => void,
+): Promise<MigrationConnection> {
+  const giveUp = new AbortController();
+  const accepting = listener.accept(capture, giveUp.signal, {
+    ...(limit === null ? {} : { limit }),
+    ...(hold === null ? {} : { prepare: hold }),
   });
-  cut.catch(() => {});
-  await firstOf(watch.failure, Promise.race([capture.whole, cut]), signal);
+  const reported = accepting.then(connected);
+  reported.catch(() => {});
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    await migrate(client, listener.uri, { signal });
+    timer = setTimeout(() => giveUp.abort(noConnection(listener.uri, time)), time);
+    return await firstOf(watch.failure, accepting, signal);
+  } catch (error) {
+    giveUp.abort();
+    // QEMU may have connected all the same.
+    await reported.catch(() => {});
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Follows a connection until the capture is whole. */
+function streamEnd(
+  connection: MigrationConnection,
+  capture: Capture,
+  endsByClose: boolean,
+  times: TransferTimes,
+): { readonly reached: Promise<void>; stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const broken = new Promise<never>((_resolve, reject) => {
+    const arm = (time: number, error: () => FixedramError) => {
+      clearTimeout(timer);
+      if (!stopped) timer = setTimeout(() => reject(error()), time);
+    };
+    const quiet = () => arm(times.quiet, () => noEnd(capture, times.quiet));
+    let devices = false;
+    capture.onDeviceState = () => {
+      if (devices) timer?.refresh();
+      else quiet();
+      devices = true;
+    };
+    connection.ended
+      .then(() => {
+        if (capture.isWhole) return;
+        if (endsByClose) capture.end();
+        else arm(times.reason, () => cutShort(capture.received));
+      })
+      .catch(reject);
+  });
+  broken.catch(() => {});
+  return {
+    reached: Promise.race([capture.whole, broken]),
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      capture.onDeviceState = () => {};
+    },
+  };
+}
+
+function noConnection(uri: string, time: number): FixedramError {
+  return new FixedramError("qemu.no-connection", "QEMU did not connect to our migration socket", {
+    path: uri,
+    expected: `a connection within ${time / 1000} s`,
+    hint: "Name a folder that QEMU's user can reach with --socket-dir.",
+  });
+}
+
+function noEnd(capture: Capture, time: number): FixedramError {
+  const why = capture.whyNotWhole();
+  return new FixedramError("stream.no-end", "the end of QEMU's stream was not recognised", {
+    offset: capture.received,
+    found: `no byte for ${time / 1000} s among the device state`,
+    said: why === null ? "No description of the device state (vmdesc) came." : errorText(why),
+    hint: "A device describes its state in a form that is not known, or QEMU hangs. Please report it with the machine's command line; --mode background may do meanwhile.",
+  });
+}
+
+function errorText(error: unknown): string {
+  if (!(error instanceof FixedramError)) return String(error);
+  return [error.message, error.details.said].filter((text) => text !== undefined).join(" ");
 }
 
 function cutShort(received: number): FixedramError {
