@@ -29,8 +29,12 @@ async function main(path: string): Promise<void> {
     if (journal.qemu !== null && !isAlive(journal.qemu)) break;
     try {
       const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
-      await putBack(client, journal);
-      client.close();
+      try {
+        await putBack(client, journal);
+      } finally {
+        // QMP serves one client: one that is left open would shut our own next try out.
+        client.close();
+      }
       break;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 100));

@@ -22,7 +22,13 @@ export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
   writeJournal(path, current);
   const guard = startGuard(path);
   current = { ...current, guardPid: guard.pid ?? null };
-  writeJournal(path, current);
+  try {
+    writeJournal(path, current);
+  } catch (error) {
+    guard.kill("SIGKILL");
+    removeJournal(path);
+    throw error;
+  }
   return {
     note: (more) => {
       current = { ...current, ...more };
@@ -38,11 +44,14 @@ export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
 
 function startGuard(journal: string): ChildProcess {
   // Beside this file, compiled or not.
-  const entry = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./guard.ts" : "./guard.js", import.meta.url));
-  const guard = spawn(process.execPath, [...process.execArgv, entry, journal], {
+  const compiled = !import.meta.url.endsWith(".ts");
+  const entry = fileURLToPath(new URL(compiled ? "./guard.js" : "./guard.ts", import.meta.url));
+  // Options of this process may hold a program (`--eval`) or listen at a port (`--inspect`): only what loads .ts is passed on.
+  const options = compiled ? [] : process.execArgv;
+  // In our folder, for the QMP socket's path may be a relative one.
+  const guard = spawn(process.execPath, [...options, entry, journal], {
     detached: true,
     stdio: ["ignore", "ignore", "ignore", "ipc"],
-    cwd: "/",
   });
   guard.on("error", () => {});
   guard.unref();
@@ -65,10 +74,16 @@ function handOver(guard: ChildProcess, connection: Socket): Promise<void> {
 function dismiss(guard: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     if (guard.exitCode !== null || guard.signalCode !== null || !guard.connected) return resolve();
-    guard.once("exit", () => resolve());
+    // A guard that was stopped (SIGSTOP) would keep us waiting for ever.
+    const late = setTimeout(() => guard.kill("SIGKILL"), DISMISS_TIME);
+    guard.once("exit", () => {
+      clearTimeout(late);
+      resolve();
+    });
     guard.ref();
     guard.send("done", (error) => {
-      if (error !== null) resolve();
+      // The channel is broken: it is about to end, or has.
+      if (error) guard.kill("SIGKILL");
     });
   });
 }
@@ -101,7 +116,12 @@ export async function settleEarlierSave(
     };
   }
   if (isAlive(journal.saver)) return { client, found: null };
-  if (journal.qemu === null || isAlive(journal.qemu)) await putBack(client, journal);
+  try {
+    if (journal.qemu === null || isAlive(journal.qemu)) await putBack(client, journal);
+  } catch (error) {
+    client.close();
+    throw error;
+  }
   removeLeftOvers(journal);
   removeJournal(path);
   return {
@@ -112,6 +132,9 @@ export async function settleEarlierSave(
 
 /** Milliseconds a new save waits for the guard of a dead one. */
 const GUARD_TIME = 15_000;
+
+/** Milliseconds a guard gets to end after `done`. */
+const DISMISS_TIME = 5000;
 
 function guardLives(journal: Journal): boolean {
   if (journal.guardPid === null) return false;

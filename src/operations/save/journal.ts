@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import * as v from "valibot";
+import { systemError } from "../../errors.ts";
 import { stateFolder } from "../../qemu/private-folder.ts";
 import { startTimeOf } from "../../qemu/process.ts";
 import { MigrationSettingsSchema } from "../../qmp/migration-settings.ts";
@@ -27,17 +28,23 @@ const Journal = v.object({
 });
 export type Journal = v.InferOutput<typeof Journal>;
 
-/** Path of the note for a QMP socket. */
+/** Path of the note for a QMP socket: the same one from whatever folder the socket is named. */
 export function journalPath(qmp: string): string {
-  const key = createHash("sha256").update(qmp).digest("hex").slice(0, 24);
+  const name = qmp.startsWith("unix:") ? `unix:${resolve(qmp.slice("unix:".length))}` : qmp;
+  const key = createHash("sha256").update(name).digest("hex").slice(0, 24);
   return join(stateFolder(), `save-${key}.json`);
 }
 
 /** Written beside and renamed: a reader sees a whole note or none. */
 export function writeJournal(path: string, journal: Journal): void {
   const half = `${path}.${process.pid}`;
-  writeFileSync(half, JSON.stringify(journal), { mode: 0o600 });
-  renameSync(half, path);
+  try {
+    writeFileSync(half, JSON.stringify(journal), { mode: 0o600 });
+    renameSync(half, path);
+  } catch (error) {
+    rmSync(half, { force: true });
+    throw systemError(error, path, "noting what the save will change");
+  }
 }
 
 /** null: there is none, or it cannot be read (nothing can be put back from it then). */

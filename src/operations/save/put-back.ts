@@ -23,21 +23,34 @@ export async function putBack(
   before: Pick<Journal, "runState" | "settings">,
   timeout = 10_000,
 ): Promise<string> {
-  await endMigration(client, timeout);
-  let { status } = await queryStatus(client);
-  if (before.runState === "running" && status !== "running" && stoppedBySave.has(status)) {
-    await cont(client);
-    status = (await queryStatus(client)).status;
+  const deadline = performance.now() + timeout;
+  await endMigration(client, deadline);
+  try {
+    let status = await settledStatus(client, deadline);
+    if (before.runState === "running" && stoppedBySave.has(status)) {
+      await cont(client);
+      status = (await queryStatus(client)).status;
+    }
+    return status;
+  } finally {
+    // Whatever became of the guest, and even when it cannot go on.
+    if (!client.closed) await restoreSettings(client, before.settings);
   }
-  await restoreSettings(client, before.settings);
-  return status;
+}
+
+/** A migration that has just ended leaves `finish-migrate` a moment later, by itself; `cont` is refused until then. */
+async function settledStatus(client: QmpClient, deadline: number): Promise<string> {
+  for (;;) {
+    const { status } = await queryStatus(client);
+    if (status !== "finish-migrate" || performance.now() > deadline) return status;
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
 }
 
 /** Run states a save leads through; any other (a panic, an I/O error) is the guest's own and stays. */
 const stoppedBySave: ReadonlySet<string> = new Set(["paused", "finish-migrate", "postmigrate"]);
 
-async function endMigration(client: QmpClient, timeout: number): Promise<void> {
-  const deadline = performance.now() + timeout;
+async function endMigration(client: QmpClient, deadline: number): Promise<void> {
   let asked = false;
   for (;;) {
     const { status } = await queryMigrate(client);
