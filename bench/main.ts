@@ -1,0 +1,110 @@
+/**
+ * npm run bench -- [--quick] [--qemu old|new] [--only NAME[,NAME]] [--runs N] [--size MIB] [--disk FOLDER]
+ *
+ * Names: save-tmpfs, save-disk, resume, memory. A table on stderr, one JSON object on stdout. Everything it writes lies in
+ * temporary folders.
+ */
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Qemu, qemus } from "../test/qemu/harness/qemus.ts";
+import { BenchGuest, loader, randomGuest, writeRandom } from "./guest.ts";
+import { filesystemOf, machineFacts } from "./machine.ts";
+import { type Comparison, type Contest, compare } from "./measure.ts";
+import { type MemoryUse, memoryUse } from "./memory.ts";
+import { temporaryFolder } from "./processes.ts";
+import { reportText } from "./report.ts";
+import { resumeContest } from "./resume.ts";
+import { type Place, preparePeer, save, saveContest, streamOfRunning } from "./save.ts";
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    qemu: { type: "string" },
+    only: { type: "string" },
+    runs: { type: "string" },
+    size: { type: "string" },
+    disk: { type: "string", default: tmpdir() },
+  },
+});
+const quick = values.quick;
+const runs = Number(values.runs ?? (quick ? 5 : 7));
+const size = Number(values.size ?? (quick ? 256 : 1024));
+const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,memory").split(","));
+const chosen = qemus().filter(({ label }) => values.qemu === undefined || values.qemu === label);
+const memory = temporaryFolder("/dev/shm");
+const disk = temporaryFolder(values.disk);
+
+const comparisons: Comparison[] = [];
+const memoryUses: MemoryUse[] = [];
+for (const qemu of chosen) {
+  await speed(qemu);
+  if (wanted.has("memory")) {
+    for (const guest of quick ? ([512] as const) : ([512, 8192] as const)) {
+      say(`QEMU ${qemu.version}: memory, guest of ${guest} MiB`);
+      memoryUses.push(await memoryUse(qemu, guest, memory));
+    }
+  }
+}
+const report = {
+  schema: "fixedram/bench/1",
+  date: new Date().toISOString(),
+  machine: machineFacts(),
+  filesystems: { tmpfs: filesystemOf(memory), disk: filesystemOf(disk) },
+  qemu: chosen.map(({ version }) => version),
+  guest: { randomDataMiB: size, memoryMiB: size + 256, machine: "pc-i440fx-7.2", accelerator: "tcg", cpus: 1 },
+  runs,
+  comparisons,
+  memory: memoryUses,
+};
+process.stderr.write(reportText(report));
+process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+process.exit(0);
+
+async function speed(qemu: Qemu): Promise<void> {
+  const places: readonly Place[] = [
+    { name: "tmpfs", folder: memory },
+    { name: "disk", folder: disk },
+  ];
+  if (!["save-tmpfs", "save-disk", "resume"].some((name) => wanted.has(name))) return;
+  say(`QEMU ${qemu.version}: a guest with ${size} MiB of random data`);
+  const data = join(memory, "random");
+  writeRandom(data, size);
+  const options = randomGuest(qemu, size);
+  const guest = await BenchGuest.start({ ...options, extraArgs: loader(data) }, memory, `source-${qemu.label}`);
+  rmSync(data);
+  try {
+    await preparePeer(guest);
+    for (const place of places) {
+      if (!wanted.has(`save-${place.name}`)) continue;
+      say(`QEMU ${qemu.version}: save, ${place.name}`);
+      await run(saveContest(guest, qemu.version, place));
+      for (const name of ["bench.fram", "bench.stream"]) rmSync(join(place.folder, name), { force: true });
+    }
+    if (!wanted.has("resume")) return;
+    say(`QEMU ${qemu.version}: resume`);
+    const saved = { fixedram: join(memory, "saved.fram"), stream: join(memory, "saved.stream"), bootId: "" };
+    const { match } = await guest.serial.ask("?", /^alive (\w+) /);
+    await save(guest, saved.fixedram, memory);
+    await streamOfRunning(guest, saved.stream);
+    await guest.end();
+    const contest = resumeContest(options, { ...saved, bootId: match[1] ?? "" }, qemu.version, "tmpfs", memory);
+    await run(contest);
+    for (const path of [saved.fixedram, saved.stream]) rmSync(path);
+  } finally {
+    await guest.end();
+  }
+}
+
+async function run(contest: Contest): Promise<void> {
+  const result = await compare(contest, runs);
+  comparisons.push(result);
+  say(
+    `  ${result.ratio.toFixed(2)}: ${result.medians.ours.toFixed(0)} ms against ${result.medians.peer.toFixed(0)} ms`,
+  );
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

@@ -1,0 +1,11 @@
+// Loaded into every process of ours with NODE_OPTIONS=--require: at its end it notes what it used. A process that is killed notes nothing.
+const { appendFileSync } = require("node:fs");
+
+const file = process.env.FIXEDRAM_BENCH_USAGE;
+if (file !== undefined) {
+  process.on("exit", () => {
+    const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+    const cpu = (userCPUTime + systemCPUTime) / 1e6;
+    appendFileSync(file, `${JSON.stringify({ program: process.argv[1], peak: maxRSS * 1024, cpu })}\n`);
+  });
+}
