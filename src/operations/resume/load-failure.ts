@@ -34,13 +34,9 @@ export async function loadFailure(error: unknown, destination: Destination, sign
   if (!(error instanceof FixedramError) || signal?.aborted === true) return error;
   if (error.code !== "qemu.load-failed" && error.code !== "qmp.closed") return error;
   const { client, started } = destination;
-  let said =
-    error.code === "qemu.load-failed" && !/EPIPE|ECONNRESET/.test(error.details.said ?? "")
-      ? error.details.said
-      : undefined;
+  let said = error.code === "qemu.load-failed" ? error.details.said : undefined;
   if (!client.closed) said ??= (await queryMigrate(client).catch(() => null))?.["error-desc"];
-  if (started !== null && client.closed)
-    await Promise.race([started.ended, new Promise((resolve) => setTimeout(resolve, LAST_WORDS))]);
+  if (started !== null && client.closed) await lastWords(started.ended);
   const words = destination.words();
   const all = [said, words].filter((text) => text !== undefined && text !== "").join("\n");
   const remedy = remedies.find(([pattern]) => pattern.test(all))?.[1];
@@ -57,4 +53,13 @@ export async function loadFailure(error: unknown, destination: Destination, sign
     },
     { cause: error },
   );
+}
+
+async function lastWords(ended: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, LAST_WORDS);
+  });
+  await Promise.race([ended, late]);
+  clearTimeout(timer);
 }

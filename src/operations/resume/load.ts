@@ -84,8 +84,13 @@ export async function loadFromStream(
   }
 }
 
-/** A file without its mapped-ram headers and gaps: all pages in one PART behind the block list, everything else as it was. */
-async function sendSnapshot(
+/**
+ * A file without its mapped-ram headers and gaps: all pages in one PART behind the block list, everything else as it was.
+ *
+ * @param out sends bytes, valid until its promise settles
+ * @throws FixedramError `file.truncated`; what `out` throws
+ */
+export async function sendSnapshot(
   file: FixedRamFile,
   out: (bytes: Uint8Array) => Promise<void>,
   zeroWanted: (block: RamBlock) => boolean,
@@ -160,9 +165,13 @@ function send(socket: Socket, bytes: Uint8Array): Promise<void> {
       if (error === undefined || error === null) resolve();
       else
         reject(
-          new FixedramError("qemu.load-failed", "QEMU closed the connection while the snapshot was sent", {
-            said: error.message,
-          }),
+          // The system's word for a closed connection is no news; QEMU's own is looked for in loadFailure.
+          new FixedramError(
+            "qemu.load-failed",
+            "QEMU closed the connection while the snapshot was sent",
+            {},
+            { cause: error },
+          ),
         );
     });
   });

@@ -1,4 +1,3 @@
-import { accessSync, constants } from "node:fs";
 import { printable } from "../../bytes/text.ts";
 import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
@@ -83,13 +82,18 @@ export class ResumeRun {
       capabilities: facts.capabilities,
       backends: facts.memory.backends,
       ignoreShared: capabilitiesOf(snapshot.file.configuration).includes("x-ignore-shared"),
-      readable: readableBy(destination, snapshot.store.name),
+      readable: readableBy(destination),
     });
     const before = await snapshotSettings(client);
-    await this.#settings(destination, choice);
-    const watch = new LoadWatch(client);
     const began = performance.now();
-    await this.#feed(snapshot, destination, facts, choice, watch);
+    try {
+      await this.#settings(destination, choice);
+      await this.#feed(snapshot, destination, facts, choice, new LoadWatch(client));
+    } catch (error) {
+      // A QEMU that is not ours may wait on, and should wait as it did before. Its own words come first (loadFailure).
+      if (destination.started === null && !client.closed) await restoreSettings(client, before).catch(() => {});
+      throw error;
+    }
     destination.letGo();
     const load = performance.now() - began;
     await restoreSettings(client, before);
@@ -231,16 +235,12 @@ export class ResumeRun {
   }
 }
 
-/** Whether the destination's user can open the file by its path. Not known is taken for no: a stream always works. */
-function readableBy({ process, started }: Destination, path: string): boolean {
+/**
+ * Whether the destination's user can open the file by its path. Another user's rights are not guessed at: not known is taken for
+ * no, for a stream always works.
+ */
+function readableBy({ process, started }: Destination): boolean {
   if (started !== null) return true;
   if (process === null || process.sameMounts === false) return false;
-  if (process.uid === 0 || process.uid === globalThis.process.getuid?.()) return true;
-  try {
-    // We are not that user; a file that everybody may read is the one sure case.
-    accessSync(path, constants.R_OK);
-    return false;
-  } catch {
-    return false;
-  }
+  return process.uid === 0 || process.uid === globalThis.process.getuid?.();
 }
