@@ -1,11 +1,10 @@
 import { FixedramError } from "../../errors.ts";
 import type { MainRamTest } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
-import { FixedRamWriter } from "../../fixedram/writer.ts";
+import { FixedRamWriter, type WritableFile } from "../../fixedram/writer.ts";
 import type { RamBlock } from "../../pages/block.ts";
 import type { PageBatch } from "../../pages/sink.ts";
 import type { Receiver } from "../../qemu/migration-socket.ts";
-import type { TargetFile } from "../../storage/target-file.ts";
 import { Command } from "../../stream/constants.ts";
 import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import { StreamReader } from "../../stream/reader.ts";
@@ -29,7 +28,7 @@ export class Capture implements Receiver, StreamEvents {
   onPing: (value: number) => void = () => {};
   /** Bytes of the device state have come. */
   onDeviceState: () => void = () => {};
-  readonly #target: TargetFile;
+  readonly #target: WritableFile;
   readonly #onPhase: (phase: "ram" | "device-state") => void;
   readonly #onBytes: () => void;
   readonly #mainRam: MainRamTest;
@@ -52,7 +51,7 @@ export class Capture implements Receiver, StreamEvents {
    * @param onBytes called for every chunk
    */
   constructor(
-    target: TargetFile,
+    target: WritableFile,
     mainRam: MainRamTest,
     onPhase: (phase: "ram" | "device-state") => void,
     onBytes: () => void,
