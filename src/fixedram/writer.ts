@@ -24,6 +24,8 @@ export interface WritableFile {
 export interface WriterOptions {
   /** Which blocks are left alone where a bit is clear. Default: those above 128 MiB. */
   readonly isMainRam?: MainRamTest;
+  /** Where the stream begins, bytes; what stands before it (a libvirt header) is the caller's to write. Default 0. */
+  readonly base?: number;
 }
 
 /** ext4 takes pieces of 256 to 512 KiB about twice as fast as 1 MiB. */
@@ -64,6 +66,7 @@ export class FixedRamWriter implements Sink {
   /** Rounds ended by {@link FixedRamWriter.barrier}. */
   rounds = 0;
   readonly #file: WritableFile;
+  readonly #base: number;
   readonly #ramStart: RamStartRecord;
   readonly #states: readonly BlockState[];
   readonly #views: Uint8Array[] = [];
@@ -93,10 +96,11 @@ export class FixedRamWriter implements Sink {
       );
     }
     this.#file = file;
+    this.#base = options.base ?? 0;
     this.configuration = withCapability(configuration, "mapped-ram", true);
     this.#ramStart = ramStart;
     this.blocks = ramStart.blocks.map(({ block }) => block);
-    this.layout = planLayout(headLength(this.configuration, ramStart), this.blocks);
+    this.layout = planLayout(this.#base + headLength(this.configuration, ramStart), this.blocks);
     this.#tailEnd = this.layout.tailOffset;
     const main = options.isMainRam ?? isMainRam;
     this.#states = this.layout.blocks.map((layout) => {
@@ -197,13 +201,13 @@ export class FixedRamWriter implements Sink {
    */
   complete(meta: SnapshotMeta | null): void {
     if (this.#complete) throw new Error("the file is complete");
-    const seal = meta === null ? null : encodeSeal(0, this.streamEnd, meta);
+    const seal = meta === null ? null : encodeSeal(this.#base, this.streamEnd, meta);
     this.#complete = true;
     this.#flushTail();
     this.#file.truncate(this.#tailEnd);
     for (const { layout, bitmap } of this.#states) this.#writeSparse(bitmap.bytes, layout.bitmapOffset);
     if (seal !== null) this.#file.write(seal.sections, seal.offset);
-    const head = encodeHead(this.configuration, this.#ramStart, this.layout.blocks);
+    const head = encodeHead(this.configuration, this.#ramStart, this.layout.blocks, this.#base);
     for (const { bytes, position } of head.reverse()) this.#file.write(bytes, position);
     if (seal !== null) this.#file.write(seal.trailer, seal.trailerOffset);
   }
