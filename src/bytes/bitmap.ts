@@ -93,10 +93,11 @@ export class PageBitmap {
 
   /** First page in [from, end) that differs from the pattern; `byte` and `word` are the pattern in two widths. */
   #scan(from: number, end: number, byte: number, word: number): number {
+    if (from >= end) return end;
     const { bytes } = this;
     let index = Math.floor(from / 8);
     const head = from - index * 8;
-    if (head !== 0 && from < end) {
+    if (head !== 0) {
       const bits = ((bytes[index] ?? 0) ^ byte) >> head;
       if (bits !== 0) return Math.min(end, from + lowestBit(bits));
       index++;

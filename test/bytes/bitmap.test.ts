@@ -68,6 +68,15 @@ describe("PageBitmap", () => {
     );
   });
 
+  it("finds nothing in an empty range, wherever that is", () => {
+    for (let from = 0; from <= 40; from++) {
+      const map = new PageBitmap(40);
+      expect(map.nextClear(from, from)).toBe(from);
+      map.setRange(0, 40);
+      expect(map.nextSet(from, from)).toBe(from);
+    }
+  });
+
   it("scans the bitmap of 1 TiB in tens of milliseconds", () => {
     const map = new PageBitmap(2 ** 28);
     map.set(2 ** 28 - 1);
