@@ -71,43 +71,64 @@ export interface InspectOptions extends ExecuteOptions {
 
 /** Reads the facts. Errors: those of QmpClient.execute and ask for what every QEMU has; what only some have is left out. */
 export async function inspectGuest(client: QmpClient, options?: InspectOptions): Promise<GuestFacts> {
-  const status = await queryStatus(client, options);
-  const migration = await queryMigrate(client, options);
+  // All at once: each answer costs a turn of QEMU's main loop, which a busy guest may keep for milliseconds.
+  const [status, migration, cpus, accelerator, machine, name, uuid, capabilities, parameters, memory, suppress] =
+    await Promise.all([
+      queryStatus(client, options),
+      queryMigrate(client, options),
+      queryProcessors(client, options),
+      queryAccelerator(client, options),
+      currentMachine(client, options),
+      queryName(client, options),
+      queryUuid(client, options),
+      queryMigrateCapabilities(client, options),
+      queryMigrateParameters(client, options),
+      queryMemory(client, options),
+      optional(() => qomGet(client, "/machine", "suppress-vmdesc", options), false),
+    ]);
+  return {
+    version: toVersion(client.greeting.version),
+    accelerator,
+    machine,
+    cpu: {
+      ...cpus,
+      flags: options?.cpuFlags === false ? [] : await queryCpuFlags(client, options),
+    },
+    name,
+    uuid,
+    runState: status.status,
+    running: status.running,
+    capabilities,
+    parameters: Object.keys(parameters),
+    blockers: migration["blocked-reasons"],
+    migrationStatus: migration.status,
+    memory,
+    suppressVmdesc: suppress === true,
+  };
+}
+
+async function queryProcessors(
+  client: QmpClient,
+  options?: ExecuteOptions,
+): Promise<Pick<GuestFacts["cpu"], "model" | "count" | "target">> {
   const cpus = await optional(() => queryCpus(client, options), []);
   const [first] = cpus;
   return {
-    version: toVersion(client.greeting.version),
-    accelerator: await queryAccelerator(client, options),
-    machine: await currentMachine(client, options),
-    cpu: {
-      model: await queryCpuModel(client, first?.["qom-path"], options),
-      flags: options?.cpuFlags === false ? [] : await queryCpuFlags(client, options),
-      count: cpus.length,
-      target: first?.target ?? null,
-    },
-    name: await queryName(client, options),
-    uuid: await queryUuid(client, options),
-    runState: status.status,
-    running: status.running,
-    capabilities: await queryMigrateCapabilities(client, options),
-    parameters: Object.keys(await queryMigrateParameters(client, options)),
-    blockers: migration["blocked-reasons"],
-    migrationStatus: migration.status,
-    memory: await queryMemory(client, options),
-    suppressVmdesc: (await optional(() => qomGet(client, "/machine", "suppress-vmdesc", options), false)) === true,
+    model: await queryCpuModel(client, first?.["qom-path"], options),
+    count: cpus.length,
+    target: first?.target ?? null,
   };
 }
 
 /** `query-kvm` for KVM; the accelerator's type tells TCG from Xen, HVF and the like where QOM shows it. */
 async function queryAccelerator(client: QmpClient, options?: ExecuteOptions): Promise<"kvm" | "tcg" | "other"> {
-  const kvm = await optional(() => queryKvm(client, options), { enabled: false, present: false });
-  if (kvm.enabled) return "kvm";
-  // Only TCG answers `info jit`; every QEMU since 2.x has the command.
   const Text = v.string();
-  const jit = await optional(
-    () => ask(client, Text, "human-monitor-command", { "command-line": "info jit" }, options),
-    "",
-  );
+  const [kvm, jit] = await Promise.all([
+    optional(() => queryKvm(client, options), { enabled: false, present: false }),
+    // Only TCG answers `info jit`; every QEMU since 2.x has the command.
+    optional(() => ask(client, Text, "human-monitor-command", { "command-line": "info jit" }, options), ""),
+  ]);
+  if (kvm.enabled) return "kvm";
   return /gen code size|Translation buffer state/.test(jit) ? "tcg" : "other";
 }
 
@@ -153,27 +174,22 @@ const notFeatures: ReadonlySet<string> = new Set([
 ]);
 
 async function queryMemory(client: QmpClient, options?: ExecuteOptions): Promise<GuestFacts["memory"]> {
-  const list = await optional(() => queryMemdev(client, options), []);
-  const backends: MemoryBackend[] = [];
-  for (const { id, size, share } of list) {
-    const path = `/objects/${id ?? ""}`;
-    const Text = v.string();
-    const get = (property: string) => optional(() => ask(client, Text, "qom-get", { path, property }, options), null);
-    const named = id !== undefined;
-    backends.push({
-      id: id ?? null,
-      size,
-      shared: share,
-      type: named ? await get("type") : null,
-      path: named ? await get("mem-path") : null,
-    });
-  }
-  const machine = await optional(
-    () => ask(client, v.string(), "qom-get", { path: "/machine", property: "memory-backend" }, options),
-    "",
+  const Text = v.string();
+  const get = (path: string, property: string) =>
+    optional(() => ask(client, Text, "qom-get", { path, property }, options), null);
+  const [list, machine] = await Promise.all([
+    optional(() => queryMemdev(client, options), []),
+    get("/machine", "memory-backend"),
+  ]);
+  const backends = await Promise.all(
+    list.map(async ({ id, size, share }): Promise<MemoryBackend> => {
+      const about = (property: string) => (id === undefined ? null : get(`/objects/${id}`, property));
+      const [type, path] = await Promise.all([about("type"), about("mem-path")]);
+      return { id: id ?? null, size, shared: share, type, path };
+    }),
   );
   const ids = backends.flatMap((backend) => (backend.id === null ? [] : [backend.id]));
-  const own = machine.startsWith("/objects/") ? [machine.slice("/objects/".length)] : [];
+  const own = machine?.startsWith("/objects/") ? [machine.slice("/objects/".length)] : [];
   const names = [...own, ...ids].flatMap((id) => [id, `/objects/${id}`]);
   return { backends, mainBlocks: [...new Set(names)] };
 }

@@ -38,8 +38,10 @@ export interface RestoreResult {
 
 /** Reads all capabilities and parameters of the QEMU. */
 export async function snapshotSettings(client: QmpClient, options?: ExecuteOptions): Promise<MigrationSettings> {
-  const capabilities = await queryMigrateCapabilities(client, options);
-  const parameters = await queryMigrateParameters(client, options);
+  const [capabilities, parameters] = await Promise.all([
+    queryMigrateCapabilities(client, options),
+    queryMigrateParameters(client, options),
+  ]);
   const stored = Object.entries(parameters).map(([name, value]) => [name, store(value)] as const);
   return { version: 1, capabilities, parameters: Object.fromEntries(stored) };
 }
