@@ -20,7 +20,17 @@ export function startFixedram(
   const child = spawn(process.execPath, [join(ROOT, "bin", "fixedram"), ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
+    // A group of its own, together with the QEMU of a resume, which outlives our program by design.
+    detached: true,
   });
+  const killGroup = () => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // All of it has ended.
+    }
+  };
+  process.once("exit", killGroup);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -34,7 +44,8 @@ export function startFixedram(
     child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
   atTestEnd(() => {
-    child.kill("SIGKILL");
+    killGroup();
+    process.off("exit", killGroup);
   });
   return { child, ended };
 }
