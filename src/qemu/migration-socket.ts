@@ -1,5 +1,5 @@
 import { chmodSync, chownSync } from "node:fs";
-import { createServer, Socket } from "node:net";
+import { createServer, type Server, Socket } from "node:net";
 import { FixedramError, systemError } from "../errors.ts";
 import type { PrivateFolder } from "./private-folder.ts";
 
@@ -23,8 +23,6 @@ export interface MigrationConnection {
 export interface AcceptOptions {
   /** Bytes a second to take at most; QEMU waits meanwhile. Default: as fast as they come. */
   readonly limit?: number;
-  /** Called with the accepted socket before a byte of it is read. What it throws ends the connection. */
-  readonly prepare?: (socket: Socket) => Promise<void>;
 }
 
 export interface MigrationListener {
@@ -47,17 +45,34 @@ const LONGEST_PAUSE = 60_000;
  *
  * @throws FixedramError `system.*` when the socket cannot be made
  */
-export async function listenForMigration(
-  folder: PrivateFolder,
-  owner?: { readonly uid: number; readonly gid: number },
-): Promise<MigrationListener> {
-  const path = folder.socket("migration.sock");
+export async function listenForMigration(folder: PrivateFolder, owner?: SocketOwner): Promise<MigrationListener> {
+  const path = folder.socket(MIGRATION_SOCKET);
+  const { server, first } = await listenOn(path, owner);
+  return listenerOf(path, first, () => server.close());
+}
+
+/** Name of the socket in its folder. */
+export const MIGRATION_SOCKET = "migration.sock";
+
+/** Who may connect besides ourselves. */
+export interface SocketOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * The listening alone: `first` is the first connection, not yet read from; later ones are closed.
+ *
+ * @throws FixedramError `system.*` when the socket cannot be made
+ */
+export async function listenOn(
+  path: string,
+  owner?: SocketOwner,
+): Promise<{ readonly server: Server; readonly first: Promise<Socket> }> {
   const server = createServer({ pauseOnConnect: true });
-  let waiting: Socket | null = null;
   // From the start: QEMU may connect before anybody asks for the connection.
   const first = new Promise<Socket>((resolve) => {
     server.once("connection", (socket) => {
-      waiting = socket;
       server.on("connection", (later) => later.destroy());
       resolve(socket);
     });
@@ -66,34 +81,47 @@ export async function listenForMigration(
     server.once("error", (error) => reject(systemError(error, path, "listening for QEMU's migration")));
     server.listen(path, resolve);
   });
-  const close = () => {
-    server.close();
-    waiting?.destroy();
-    waiting = null;
-  };
   try {
     chmodSync(path, 0o600);
     if (owner !== undefined && owner.uid !== process.getuid?.()) chownSync(path, owner.uid, owner.gid);
   } catch (error) {
-    close();
+    server.close();
     throw systemError(error, path, "giving QEMU's user the migration socket");
   }
+  return { server, first };
+}
+
+/**
+ * @param first the first connection, paused, from whoever listens
+ * @param stop ends the listening
+ */
+export function listenerOf(path: string, first: Promise<Socket>, stop: () => void): MigrationListener {
+  let waiting: Socket | null = null;
+  let accepted = false;
+  void first.then((socket) => {
+    if (!accepted) waiting = socket;
+  });
   return {
     uri: `unix:${path}`,
     accept: async (receiver, signal, options = {}) => {
-      const accepted = await unlessAborted(first, signal);
-      server.close();
-      try {
-        await options.prepare?.(accepted);
-      } catch (error) {
-        close();
-        throw error;
-      }
+      const socket = await unlessAborted(first, signal);
+      stop();
+      accepted = true;
       waiting = null;
-      return new ReceivingSocket(accepted, receiver, options.limit ?? null);
+      return new ReceivingSocket(socket, receiver, options.limit ?? null);
     },
-    close,
+    close: () => {
+      stop();
+      waiting?.destroy();
+      waiting = null;
+    },
   };
+}
+
+/** A connection that another process accepted and handed over, as `listenerOf` wants it: not yet read from. */
+export function pausedSocket(handle: unknown): Socket {
+  const options = { handle, pauseOnCreate: true, allowHalfOpen: true };
+  return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
 }
 
 function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {

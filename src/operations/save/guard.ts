@@ -1,35 +1,37 @@
 /**
  * The process that outlives a saver. `done` from the saver means that all is as it was; the end of the channel without that
  * word means that the saver died (kill -9, out of memory), and then the guard does what the saver would have done. It runs in
- * a session of its own, so that a terminal's Ctrl-C does not reach it.
+ * a session of its own, and signals meant for the saver do not end it: its channel does.
  *
  *     node guard.js JOURNAL          (with an IPC channel)
  *
- * For a background save the saver also hands over a copy of the migration socket. QEMU before 9 freezes its guest for ever
- * when that socket breaks (docs/decisions/0003), so the guard then reads the stream to its end, into nothing.
+ * QEMU before 8.1 freezes its guest for ever when the connection of a background snapshot breaks (docs/decisions/0004): then
+ * the guard listens for that connection, gives the saver a copy, and reads the stream to its end should the saver die.
  */
-import { Socket } from "node:net";
+import type { SendHandle } from "node:child_process";
 import { QmpClient } from "../../qmp/client.ts";
+import { queryMigrate } from "../../qmp/commands.ts";
 import { isAlive, readJournal, removeJournal } from "./journal.ts";
-import { putBack, removeLeftOvers } from "./put-back.ts";
+import { putBack, removeLeftOvers, terminalStates } from "./put-back.ts";
+import { type GuardReply, type GuardRequest, Relay } from "./relay.ts";
 
 /** Milliseconds a guard goes on trying: QMP may serve somebody else just then. */
 const PATIENCE = 60_000;
 
 async function main(path: string): Promise<void> {
-  process.on("SIGINT", () => {});
-  process.on("SIGHUP", () => {});
-  const { done, handle } = await lastWord();
-  if (done) process.exit(0);
-  const journal = readJournal(path);
-  if (journal === null) process.exit(0);
-  if (handle !== null) await drain(handle);
+  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => {});
+  const relay = new Relay();
+  if (await serve(relay)) process.exit(0);
+  if (readJournal(path) === null) process.exit(0);
+  if (relay.connected) await relay.drain(true);
   const deadline = performance.now() + PATIENCE;
   while (performance.now() < deadline) {
-    if (journal.qemu !== null && !isAlive(journal.qemu)) break;
+    const journal = readJournal(path);
+    if (journal === null || (journal.qemu !== null && !isAlive(journal.qemu))) break;
     try {
       const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
       try {
+        if (relay.listening) await relay.drain(!terminalStates.has((await queryMigrate(client)).status));
         await putBack(client, journal);
       } finally {
         // QMP serves one client: one that is left open would shut our own next try out.
@@ -40,31 +42,41 @@ async function main(path: string): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  removeLeftOvers(journal);
+  const journal = readJournal(path);
+  if (journal !== null) removeLeftOvers(journal);
   removeJournal(path);
   process.exit(0);
 }
 
-/** Waits for `done` or for the saver's death; a handle that came in between is kept, unread. */
-function lastWord(): Promise<{ readonly done: boolean; readonly handle: unknown }> {
+/** Does what the saver asks, until `done` (true) or until the saver is gone. */
+function serve(relay: Relay): Promise<boolean> {
   return new Promise((resolve) => {
-    let handle: unknown = null;
-    process.on("message", (message, sent) => {
-      if (message === "done") resolve({ done: true, handle });
-      else if (message === "migration-socket") handle = sent ?? null;
+    process.on("message", (message) => {
+      if (message === "done") resolve(true);
+      else void answer(relay, message as GuardRequest);
     });
-    process.once("disconnect", () => resolve({ done: false, handle }));
-    if (!process.connected) resolve({ done: false, handle });
+    process.once("disconnect", () => resolve(false));
+    if (!process.connected) resolve(false);
   });
 }
 
-function drain(handle: unknown): Promise<void> {
-  return new Promise((resolve) => {
-    const socket = new Socket({ handle } as unknown as ConstructorParameters<typeof Socket>[0]);
-    socket.on("error", () => {});
-    socket.once("close", () => resolve());
-    socket.resume();
-  });
+async function answer(relay: Relay, request: GuardRequest): Promise<void> {
+  try {
+    if (request.ask === "drain") {
+      await relay.drain(request.expected);
+      say({ reply: "drained" });
+      return;
+    }
+    await relay.listen(request.path, request.owner, (handle) => say({ reply: "connection" }, handle as SendHandle));
+    say({ reply: "listening" });
+  } catch (error) {
+    say({ reply: "failed", said: String(error) });
+  }
+}
+
+function say(reply: GuardReply, handle?: SendHandle): void {
+  // A saver that is gone hears nothing; its end is noticed elsewhere.
+  if (process.connected) process.send?.(reply, handle, {}, () => {});
 }
 
 const path = process.argv[2];

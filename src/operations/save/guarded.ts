@@ -1,16 +1,26 @@
-import { type ChildProcess, type SendHandle, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { FixedramError } from "../../errors.ts";
+import { listenerOf, type MigrationListener, pausedSocket } from "../../qemu/migration-socket.ts";
+import { startTimeOf } from "../../qemu/process.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { isAlive, type Journal, journalPath, readJournal, removeJournal, writeJournal } from "./journal.ts";
 import { putBack, removeLeftOvers } from "./put-back.ts";
+import type { GuardReply, GuardRequest, Owner } from "./relay.ts";
 
 /** A save's note and its guard process. */
 export interface Guarded {
   /** Adds what has come to exist since the note was written. */
   note(more: Partial<Pick<Journal, "partial" | "folder">>): void;
-  /** Gives the guard a copy of the migration socket, to be read to its end should we die. Resolves when it is under way. */
-  hold(connection: Socket): Promise<void>;
+  /**
+   * Has the guard listen for QEMU's connection, and keep it beside us.
+   *
+   * @throws FixedramError `system.no-guard`
+   */
+  listen(path: string, owner: Owner | null): Promise<MigrationListener>;
+  /** Has the guard read its connection to the end. False: the guard is gone. */
+  drain(expected: boolean): Promise<boolean>;
   /** All is as it was: ends the guard and removes the note. */
   done(): Promise<void>;
 }
@@ -34,7 +44,8 @@ export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
       current = { ...current, ...more };
       writeJournal(path, current);
     },
-    hold: (connection) => handOver(guard, connection),
+    listen: (socket, owner) => listenThrough(guard, socket, owner),
+    drain: async (expected) => (await request(guard, { ask: "drain", expected })).reply === "drained",
     done: async () => {
       removeJournal(path);
       await dismiss(guard);
@@ -59,15 +70,43 @@ function startGuard(journal: string): ChildProcess {
   return guard;
 }
 
-/**
- * The handle itself is sent, not the Socket: a Socket would begin to read as soon as it arrives, and take bytes from us. The
- * handle is private to Node; without it (another Node) the guard cannot help, and says so by the rejection.
- */
-function handOver(guard: ChildProcess, connection: Socket): Promise<void> {
-  const handle = (connection as unknown as { _handle?: SendHandle | null })._handle ?? undefined;
-  return new Promise((resolve, reject) => {
-    if (handle === undefined) return reject(new Error("the socket has no handle"));
-    guard.send("migration-socket", handle, {}, (error) => (error === null ? resolve() : reject(error)));
+async function listenThrough(guard: ChildProcess, path: string, owner: Owner | null): Promise<MigrationListener> {
+  const first = new Promise<Socket>((resolve) => {
+    guard.on("message", (message, handle) => {
+      if ((message as GuardReply).reply === "connection" && handle) resolve(pausedSocket(handle));
+    });
+  });
+  const { reply, ...more } = await request(guard, { ask: "listen", path, owner });
+  if (reply !== "listening") {
+    throw new FixedramError("system.no-guard", "the guard process that this save needs could not do its part", {
+      path,
+      ...("said" in more ? { said: more.said } : {}),
+      hint: "Save again; --mode stop does without it.",
+    });
+  }
+  // The guard stops listening by itself.
+  return listenerOf(path, first, () => {});
+}
+
+/** The guard's answer; `failed` when it is gone. */
+function request(guard: ChildProcess, asked: GuardRequest): Promise<GuardReply> {
+  return new Promise((resolve) => {
+    const onMessage = (message: unknown) => {
+      const reply = message as GuardReply;
+      if (reply.reply !== "connection") settle(reply);
+    };
+    const onGone = () => settle({ reply: "failed", said: "it has ended" });
+    const settle = (reply: GuardReply) => {
+      guard.off("message", onMessage);
+      guard.off("disconnect", onGone);
+      resolve(reply);
+    };
+    guard.on("message", onMessage);
+    guard.on("disconnect", onGone);
+    if (!guard.connected) return onGone();
+    guard.send(asked, (error) => {
+      if (error) onGone();
+    });
   });
 }
 
@@ -136,12 +175,7 @@ const GUARD_TIME = 15_000;
 /** Milliseconds a guard gets to end after `done`. */
 const DISMISS_TIME = 5000;
 
-function guardLives(journal: Journal): boolean {
-  if (journal.guardPid === null) return false;
-  try {
-    process.kill(journal.guardPid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+function guardLives({ guardPid }: Journal): boolean {
+  // A zombie has no start time: nobody may have waited for it.
+  return guardPid !== null && startTimeOf(guardPid) !== null;
 }

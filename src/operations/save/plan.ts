@@ -23,8 +23,10 @@ export interface SavePlan {
   /** `--then`. */
   readonly afterwards: ThenAction;
   readonly onLimit: OnLimit;
-  /** QEMU stays uncommitted until it has our SHUT (docs/decisions/0002). */
+  /** QEMU stays uncommitted until it has our SHUT (docs/decisions/0003). */
   readonly returnPath: boolean;
+  /** A connection that breaks would freeze the guest for ever: the stream must be read to its end (docs/decisions/0004). */
+  readonly breakFreezes: boolean;
   /** No vmdesc tells where the stream ends, but QEMU closes the connection there. */
   readonly endsByClose: boolean;
   /** Capabilities to set for the save; what QEMU does not know is left out. */
@@ -99,6 +101,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     afterwards: then,
     onLimit: options.onLimit ?? "stop",
     returnPath,
+    breakFreezes: mode === "background" && before8_1(facts.version),
     endsByClose: facts.suppressVmdesc,
     capabilities,
     parameters: {
@@ -112,10 +115,15 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
 /**
  * Bytes a second for the tenth of a second before QEMU stops the guest by itself, after which no limit holds. What is sent in
  * that time is sent live; so it is kept small, a few MB of low memory, and still enough for QEMU to reckon that the rest fits
- * into {@link STOP_AT_ONCE} (docs/decisions/0002).
+ * into {@link STOP_AT_ONCE} (docs/decisions/0003).
  */
 function untilStopped(ramBytes: number): number {
   return Math.max(2 ** 22, Math.ceil((ramBytes / (STOP_AT_ONCE / 1000)) * 8));
+}
+
+/** 8.1 is the first that lifts the write protection when a background snapshot fails (commit 3a8b81f2e6, June 2023). */
+function before8_1({ major, minor }: PlanFacts["version"]): boolean {
+  return major < 8 || (major === 8 && minor < 1);
 }
 
 function checkOptions(options: SaveOptions, mode: SaveMode, then: ThenAction): void {

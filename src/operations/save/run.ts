@@ -1,17 +1,21 @@
-import type { Socket } from "node:net";
 import { FixedramError } from "../../errors.ts";
 import { isMainRam } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { connectQmp } from "../../qemu/connect.ts";
 import { inspectGuest } from "../../qemu/inspect.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
-import { listenForMigration, type MigrationConnection, type MigrationListener } from "../../qemu/migration-socket.ts";
+import {
+  listenForMigration,
+  MIGRATION_SOCKET,
+  type MigrationConnection,
+  type MigrationListener,
+} from "../../qemu/migration-socket.ts";
 import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
 import { findQemu, type QemuProcess, startTimeOf } from "../../qemu/process.ts";
 import { canReach } from "../../qemu/reach.ts";
 import { formatQmpAddress, parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
+import { queryMigrate, queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
 import { snapshotSettings } from "../../qmp/migration-settings.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { inspectTarget, type TargetPlace } from "../../storage/target-path.ts";
@@ -23,7 +27,7 @@ import { type Guarded, guardSave, settleEarlierSave } from "./guarded.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
 import { planSave, type SavePlan } from "./plan.ts";
-import { putBack } from "./put-back.ts";
+import { putBack, terminalStates } from "./put-back.ts";
 import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
 import { firstOf, transfer } from "./transfer.ts";
 
@@ -57,6 +61,7 @@ export class SaveRun {
   #folder: PrivateFolder | null = null;
   #client: QmpClient | null = null;
   #target: TargetFile | null = null;
+  #guarded: Guarded | null = null;
   #listener: MigrationListener | null = null;
   #prepared: Prepared | null = null;
   #connection: MigrationConnection | null = null;
@@ -96,26 +101,34 @@ export class SaveRun {
     const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
     const plan = planSave(options, { ...facts, capabilities: new Set(Object.keys(facts.capabilities)), ramBytes });
     this.#warn(place, ramBytes, facts.version, facts.runState);
+    if (plan.breakFreezes) {
+      this.#note(
+        "note",
+        "background-fragile",
+        "QEMU before 8.1 freezes the guest for ever when a background save breaks off. A guard process keeps it from that; do not kill both.",
+      );
+    }
     const guest = await recordGuest(client, facts, process, (notice) => this.#notice(notice));
-    const listener = await this.#listen(process);
-    this.#listener = listener;
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
-    const target = TargetFile.create(place);
-    this.#target = target;
     const guarded = guardSave({
       version: 1,
       saver: { pid: globalThis.process.pid, startTime: startTimeOf(globalThis.process.pid) ?? 0 },
       ...before,
       qmp,
       qemu: process === null ? null : { pid: process.pid, startTime: process.startTime },
-      partial: target.partial,
-      folder: this.#folder?.path ?? null,
+      partial: null,
+      folder: null,
     });
+    this.#guarded = guarded;
+    const listener = await this.#listen(process, guarded, plan.breakFreezes);
+    const target = TargetFile.create(place);
+    guarded.note({ partial: target.partial });
+    this.#target = target;
     this.#prepared = { client, plan, guest, target, listener, guarded, before };
   }
 
   async take(): Promise<void> {
-    const { client, plan, guest, target, listener, guarded } = this.#require();
+    const { client, plan, guest, target, listener, before } = this.#require();
     const { facts } = guest;
     this.#signal.throwIfAborted();
     this.#enter("connect");
@@ -133,15 +146,11 @@ export class SaveRun {
     const { maxTime = null, maxRounds = null } = this.#options;
     const watch = new MigrationWatch(client, { maxTime, maxRounds, onLimit: plan.onLimit }, () => this.#report());
     this.#watch = watch;
-    const hold = plan.mode === "background" ? (socket: Socket) => this.#hold(guarded, socket) : null;
     const limit = this.#options.maxBandwidth ?? null;
     const { endsByClose } = plan;
-    await transfer(
-      { client, watch, listener, capture, signal: this.#signal, limit, hold, endsByClose },
-      (connection) => {
-        this.#connection = connection;
-      },
-    );
+    await transfer({ client, watch, listener, capture, signal: this.#signal, limit, endsByClose }, (connection) => {
+      this.#connection = connection;
+    });
     // Without a return path nothing waits for us, and QEMU's own word is to be had before the file counts.
     if (!plan.returnPath && (await firstOf(watch.failure, watch.end(), this.#signal)) !== "completed")
       await watch.failure;
@@ -149,7 +158,9 @@ export class SaveRun {
     this.#meta ??= await makeMeta(client, guest);
     await this.#commit(target, capture, this.#meta);
     watch.verdictGiven();
-    if (plan.returnPath) await this.#connection?.send(shutMessage(plan.afterwards !== "resume"));
+    // A guest that was paused goes back to that; one that ran must not run a moment longer.
+    const stays = plan.afterwards === "quit" || (plan.afterwards === "pause" && before.runState === "running");
+    if (plan.returnPath) await this.#connection?.send(shutMessage(stays));
   }
 
   async conclude(): Promise<SaveResult> {
@@ -163,6 +174,7 @@ export class SaveRun {
     this.#connection?.close();
     if (plan.afterwards === "resume" && before.runState === "running") await watch.running();
     const after = await this.#leave(client, plan.afterwards, before);
+    this.#folder?.remove();
     await guarded.done();
     const { sizes } = this;
     const facts = this.#require().guest.facts;
@@ -194,17 +206,14 @@ export class SaveRun {
   async fail(error: unknown): Promise<unknown> {
     this.#watch?.verdictGiven();
     const prepared = this.#prepared;
-    if (prepared !== null) {
-      // A QEMU before 9 that takes a background snapshot must not see its connection break (docs/decisions/0003).
-      if (prepared.plan.mode === "background") await this.#connection?.drain();
-      this.#connection?.close();
-    }
+    if (prepared?.plan.breakFreezes === true) await this.#readToEnd(prepared);
+    this.#connection?.close();
     // After the connection: what still comes must not be written to a file that is closed.
     await this.#target?.abort();
+    const unsettled = prepared === null ? null : await this.#putBack(prepared.client, prepared.before);
+    this.#folder?.remove();
+    await this.#guarded?.done();
     if (prepared === null) return error;
-    const { before, guarded } = prepared;
-    const unsettled = await this.#putBack(prepared.client, before);
-    await guarded.done();
     if (!(error instanceof FixedramError)) return error;
     const whole = this.#committed ? [`The snapshot itself is complete: ${prepared.target.place.path}.`] : [];
     const look = unsettled === null ? [] : [`Look at the guest: ${unsettled}.`];
@@ -261,14 +270,13 @@ export class SaveRun {
     return this.#sizes;
   }
 
-  /** A guard that is gone is no reason to end the save, but the user should know what it was for. */
-  async #hold(guarded: Guarded, socket: Socket): Promise<void> {
-    try {
-      await guarded.hold(socket);
-    } catch (error) {
-      const message = `The guard process cannot help: should this save be killed, a QEMU before 9 may keep its guest frozen (${String(error)}).`;
-      this.#note("warning", "no-guard", message);
-    }
+  /** Lets QEMU send the rest of its stream into nothing: the guard does it, or, when that is gone, we do. */
+  async #readToEnd({ client, guarded }: Prepared): Promise<void> {
+    const status = await queryMigrate(client).then(
+      ({ status }) => status,
+      () => "unknown",
+    );
+    if (!(await guarded.drain(!terminalStates.has(status)))) await this.#connection?.drain();
   }
 
   /** Leaves the guest as asked and its settings as they were. */
@@ -293,20 +301,28 @@ export class SaveRun {
     return (await queryStatus(client)).status;
   }
 
-  async #listen(process: QemuProcess | null): Promise<MigrationListener> {
+  async #listen(process: QemuProcess | null, guarded: Guarded, breakFreezes: boolean): Promise<MigrationListener> {
     const other = process !== null && process.uid !== globalThis.process.getuid?.() ? process : undefined;
-    this.#folder = makePrivateFolder(this.#options.socketDir, globalThis.process.getuid?.() === 0 ? other : undefined);
+    const folder = makePrivateFolder(this.#options.socketDir, globalThis.process.getuid?.() === 0 ? other : undefined);
+    this.#folder = folder;
+    guarded.note({ folder: folder.path });
     if (process !== null) {
-      const reach = canReach(process, this.#folder.path, other);
+      const reach = canReach(process, folder.path, other);
       if (reach.answer === "no") {
         throw new FixedramError("qemu.cannot-reach", "QEMU cannot reach our migration socket", {
-          path: this.#folder.path,
+          path: folder.path,
           found: reach.why,
           hint: "Name a folder that both can use with --socket-dir.",
         });
       }
     }
-    return listenForMigration(this.#folder, other);
+    this.#listener = breakFreezes
+      ? await guarded.listen(
+          folder.socket(MIGRATION_SOCKET),
+          other === undefined ? null : { uid: other.uid, gid: other.gid },
+        )
+      : await listenForMigration(folder, other);
+    return this.#listener;
   }
 
   #warn(place: TargetPlace, ramBytes: number, version: { readonly major: number }, runState: string): void {

@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import { FixedramError } from "../../errors.ts";
 import type { MigrationConnection, MigrationListener } from "../../qemu/migration-socket.ts";
 import type { QmpClient } from "../../qmp/client.ts";
@@ -27,8 +26,6 @@ export interface TransferOptions {
   readonly signal: AbortSignal;
   /** Bytes a second, taken at our end: QEMU lifts its own limit once the guest has stopped. */
   readonly limit: number | null;
-  /** Hands a copy of the socket to the guard; null where it must not have one (it would keep QEMU waiting). */
-  readonly hold: ((socket: Socket) => Promise<void>) | null;
   /** The machine writes no vmdesc, and QEMU closes the connection at the end of the stream: that tells the end. */
   readonly endsByClose?: boolean;
   readonly times?: Partial<TransferTimes>;
@@ -60,15 +57,12 @@ export async function transfer(
 }
 
 async function connect(
-  { client, watch, listener, capture, signal, limit, hold }: TransferOptions,
+  { client, watch, listener, capture, signal, limit }: TransferOptions,
   time: number,
   connected: (connection: MigrationConnection) => void,
 ): Promise<MigrationConnection> {
   const giveUp = new AbortController();
-  const accepting = listener.accept(capture, giveUp.signal, {
-    ...(limit === null ? {} : { limit }),
-    ...(hold === null ? {} : { prepare: hold }),
-  });
+  const accepting = listener.accept(capture, giveUp.signal, limit === null ? {} : { limit });
   const reported = accepting.then(connected);
   reported.catch(() => {});
   let timer: NodeJS.Timeout | undefined;
