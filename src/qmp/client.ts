@@ -6,7 +6,7 @@
  *
  * A QMP server serves one client at a time; the kernel lets a second one connect and queues it, so no greeting means busy.
  */
-import { EventEmitter } from "node:events";
+import { EventEmitter, setMaxListeners } from "node:events";
 import type { Duplex } from "node:stream";
 import * as v from "valibot";
 import { FixedramError } from "../errors.ts";
@@ -336,6 +336,8 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [Fixedra
 function guard(options: ExecuteOptions, what: string, name: string, fail: (error: FixedramError) => void): () => void {
   const { signal, timeout } = options;
   const onAbort = () => fail(abortError(signal, what));
+  // One listener for each command under way; Node would warn about more than ten.
+  if (signal !== undefined) setMaxListeners(0, signal);
   signal?.addEventListener("abort", onAbort, { once: true });
   const timer =
     timeout === undefined

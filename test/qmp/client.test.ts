@@ -203,6 +203,18 @@ describe("commands", () => {
     expect(await client.execute("next")).toBe("fresh");
   });
 
+  test("many commands under way on one signal make no noise", async () => {
+    const { client } = await connected();
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on("warning", onWarning);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 30 }, () => client.execute("query-status", {}, { signal })));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   test("close twice, close while waiting", async () => {
     const { client } = await connected({ onRequest: () => {} });
     const closes: unknown[] = [];
