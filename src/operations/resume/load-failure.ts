@@ -12,12 +12,12 @@ const remedies: readonly (readonly [RegExp, string])[] = [
     "Give QEMU the machine type of the snapshot with -machine (fixedram info shows it).",
   ],
   [
-    /(Length|Size) mismatch|Unknown ramblock|length .* in stream|Mismatched RAM page size/i,
+    /(Length|Size) mismatch|Unknown ramblock|outside of ramblock|length .* in stream|Mismatched RAM page size/i,
     "Give QEMU the same memory (-m) and the same devices as at the save (fixedram info shows blocks and command line).",
   ],
   [
     /Unknown (savevm )?section|unknown section|not supported in|load of migration failed|error while loading state/i,
-    "Give QEMU the same devices, in the same order and with the same versions, as at the save (fixedram info shows devices and command line).",
+    "Give QEMU the same devices, in the same order and with the same versions, and the same -cpu as at the save (fixedram info shows devices and command line).",
   ],
   [
     /host doesn't support|CPU|cpuid|feature/i,
