@@ -1,0 +1,138 @@
+import { describe, expect, test } from "vitest";
+import { FixedramError } from "../../../src/errors.ts";
+import { type PlanFacts, planSave, STOP_AT_ONCE } from "../../../src/operations/save/plan.ts";
+import type { SaveMode, SaveOptions } from "../../../src/operations/save.ts";
+
+const known = ["events", "return-path", "background-snapshot", "xbzrle", "multifd", "mapped-ram", "postcopy-ram"];
+const guest: PlanFacts = {
+  version: { major: 10, minor: 0, text: "10.0.2" },
+  accelerator: "kvm",
+  runState: "running",
+  capabilities: new Set(known),
+  blockers: [],
+  migrationStatus: "none",
+  ramBytes: 2 ** 30,
+  suppressVmdesc: false,
+};
+const old = { major: 7, minor: 2, text: "7.2.22" };
+const modes: readonly SaveMode[] = ["stop", "live", "background"];
+
+function plan(options: Partial<SaveOptions>, facts: Partial<PlanFacts> = {}) {
+  return planSave({ out: "x.fram", qmp: "q", ...options }, { ...guest, ...facts });
+}
+
+/** The code it is refused with, or `ok`. */
+function verdict(options: Partial<SaveOptions>, facts: Partial<PlanFacts> = {}): string {
+  try {
+    plan(options, facts);
+    return "ok";
+  } catch (error) {
+    if (!(error instanceof FixedramError)) throw error;
+    expect(error.details.hint ?? error.details.found, error.code).toBeTruthy();
+    return error.code;
+  }
+}
+
+/** For each mode in turn. */
+const each = (facts: Partial<PlanFacts>, options: Partial<SaveOptions> = {}) =>
+  modes.map((mode) => verdict({ mode, ...options }, facts));
+
+describe("cell by cell: stop, live, background", () => {
+  test.each([
+    ["a guest that runs", {}, ["ok", "ok", "ok"]],
+    ["QEMU 7.2 with KVM", { version: old }, ["ok", "ok", "ok"]],
+    ["QEMU 7.2 with TCG", { version: old, accelerator: "tcg" }, ["ok", "guest.loses-memory", "ok"]],
+    ["QEMU 10 with TCG", { accelerator: "tcg" }, ["ok", "ok", "ok"]],
+    [
+      "QEMU 7.2 with TCG, paused",
+      { version: old, accelerator: "tcg", runState: "paused" },
+      ["ok", "ok", "guest.run-state"],
+    ],
+    ["paused", { runState: "paused" }, ["ok", "ok", "guest.run-state"]],
+    ["prelaunch", { runState: "prelaunch" }, ["ok", "ok", "guest.run-state"]],
+    ["suspended", { runState: "suspended" }, ["ok", "ok", "guest.run-state"]],
+    ["io-error", { runState: "io-error" }, ["ok", "ok", "guest.run-state"]],
+    ["postmigrate", { runState: "postmigrate" }, ["guest.run-state", "guest.run-state", "guest.run-state"]],
+    ["inmigrate", { runState: "inmigrate" }, ["guest.run-state", "guest.run-state", "guest.run-state"]],
+    ["shutdown", { runState: "shutdown" }, ["guest.run-state", "guest.run-state", "guest.run-state"]],
+    ["a state we never heard of", { runState: "moonlit" }, ["guest.run-state", "guest.run-state", "guest.run-state"]],
+    [
+      "no return path",
+      { capabilities: new Set(["events", "background-snapshot"]) },
+      ["qemu.too-old", "qemu.too-old", "ok"],
+    ],
+    ["no background", { capabilities: new Set(["events", "return-path"]) }, ["ok", "ok", "qemu.no-background"]],
+    ["no vmdesc", { suppressVmdesc: true }, ["guest.no-vmdesc", "guest.no-vmdesc", "ok"]],
+  ] as const)("%s", (_name, facts, wanted) => expect(each(facts)).toEqual(wanted));
+
+  test.each(["none", "completed", "failed", "cancelled"])(
+    "an earlier migration that is %s is none",
+    (migrationStatus) => expect(each({ migrationStatus })).toEqual(["ok", "ok", "ok"]),
+  );
+  test.each(["setup", "active", "cancelling", "device", "postcopy-active", "wait-unplug"])(
+    "a migration that is %s is in the way",
+    (migrationStatus) => expect(new Set(each({ migrationStatus }))).toEqual(new Set(["guest.migration-active"])),
+  );
+
+  test("--force lets a live save on an old QEMU under TCG go on, and nothing else", () => {
+    expect(verdict({ mode: "live", force: true }, { version: old, accelerator: "tcg" })).toBe("ok");
+    expect(each({ runState: "shutdown" }, { force: true })).toEqual(Array(3).fill("guest.run-state"));
+    expect(each({ suppressVmdesc: true }, { force: true })[0]).toBe("guest.no-vmdesc");
+  });
+
+  test("blockers come in QEMU's own words, all of them", () => {
+    expect(each({ blockers: ["a", "b"] })).toEqual(Array(3).fill("guest.migration-blocked"));
+    expect(() => plan({}, { blockers: ["State blocked by x", "y"] })).toThrowError(
+      expect.objectContaining({ details: expect.objectContaining({ said: "State blocked by x; y" }) }),
+    );
+  });
+});
+
+describe("options that exclude each other", () => {
+  test.each([
+    ['{"mode":"background","then":"pause"}', "usage.conflict"],
+    ['{"mode":"background","then":"quit"}', "usage.conflict"],
+    ['{"mode":"background","then":"resume"}', "ok"],
+    ['{"maxTime":1000}', "usage.conflict"],
+    ['{"maxRounds":1}', "usage.conflict"],
+    ['{"onLimit":"stop"}', "usage.conflict"],
+    ['{"mode":"background","maxTime":1}', "usage.conflict"],
+    ['{"mode":"live","maxTime":1000,"maxRounds":3,"onLimit":"abort"}', "ok"],
+    ['{"then":"quit"}', "ok"],
+  ])("%s: %s", (options, wanted) => expect(verdict(JSON.parse(options))).toBe(wanted));
+});
+
+describe("the plan", () => {
+  test("stop: return path, QEMU stops at its first look, a small limit until then whatever the user's is", () => {
+    const made = plan({ maxBandwidth: 10 });
+    expect(made).toMatchObject({ mode: "stop", afterwards: "resume", returnPath: true, endsByClose: false });
+    expect(made.parameters["downtime-limit"]).toBe(STOP_AT_ONCE);
+    expect(plan({ maxBandwidth: 10 }, { ramBytes: 2 ** 20 }).parameters["max-bandwidth"]).toBe(2 ** 22);
+    const large = plan({}, { ramBytes: 2 ** 40 }).parameters["max-bandwidth"];
+    // Enough for QEMU to reckon that all of it fits into its downtime limit.
+    expect(Number(large) * (STOP_AT_ONCE / 1000)).toBeGreaterThan(2 ** 40);
+  });
+
+  test("live: the user's limit, or none, and QEMU's own downtime", () => {
+    expect(plan({ mode: "live" }).parameters).toMatchObject({ "max-bandwidth": 0, "tls-creds": "" });
+    expect(plan({ mode: "live" }).parameters).not.toHaveProperty("downtime-limit");
+    expect(plan({ mode: "live", maxBandwidth: 5 }).parameters["max-bandwidth"]).toBe(5);
+  });
+
+  test("background: no return path", () => {
+    const made = plan({ mode: "background" }, { suppressVmdesc: true });
+    expect(made).toMatchObject({ returnPath: false, endsByClose: true });
+    expect(made.capabilities).toMatchObject({ "background-snapshot": true, "return-path": false, events: true });
+  });
+
+  test("capabilities that change what is sent are off; those QEMU does not know are not named", () => {
+    const { capabilities } = plan({});
+    expect(capabilities).toMatchObject({
+      xbzrle: false,
+      multifd: false,
+      "mapped-ram": false,
+      "background-snapshot": false,
+    });
+    expect(Object.keys(capabilities).sort()).toEqual([...known].sort());
+  });
+});
