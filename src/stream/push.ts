@@ -18,6 +18,8 @@ export class PushCore {
   step: Step;
   need: number;
   complete = false;
+  /** Absolute offset of byte 0 of the buffer that the step was given last. */
+  origin: number;
   /** Called before the bytes that were handed to steps become invalid. */
   readonly #flush: () => void;
   #jump = -1;
@@ -28,6 +30,7 @@ export class PushCore {
 
   constructor(base: number, step: Step, need: number, flush: () => void) {
     this.at = base;
+    this.origin = base;
     this.step = step;
     this.need = need;
     this.#flush = flush;
@@ -85,6 +88,7 @@ export class PushCore {
           this.#keep(chunk.subarray(pos, end));
           return end;
         }
+        this.origin = this.at - pos;
         consumed = this.step(chunk, view, pos, end);
         pos += consumed;
       } else {
@@ -94,6 +98,7 @@ export class PushCore {
           pos += taken;
           if (this.#carried < this.need) break;
         }
+        this.origin = this.at;
         consumed = this.step(this.#carry, this.#carryView, 0, this.#carried);
         this.#flush();
         this.#drop(consumed);

@@ -77,6 +77,14 @@ export class StreamReader {
     return this.#core.position;
   }
 
+  /**
+   * Absolute offset of byte 0 of the chunk that the events being given refer to: the page at `batch.offsets[k]` stands at
+   * `chunkOffset + batch.offsets[k]` of the stream. Valid inside `pages` and `encoded`.
+   */
+  get chunkOffset(): number {
+    return this.#core.origin;
+  }
+
   /** The stream's end has been seen. */
   get complete(): boolean {
     return this.#core.complete;
