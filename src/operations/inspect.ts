@@ -1,14 +1,15 @@
-import type { PageBitmap } from "../bytes/bitmap.ts";
+import type { Container, Snapshot } from "../containers/snapshot.ts";
 import { FixedramError } from "../errors.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
-import type { FixedRamFile } from "../fixedram/reader.ts";
+import { countData, dataShares } from "../pages/count.ts";
+import type { PageMap } from "../pages/map.ts";
 import { capabilitiesOf, uuidOf } from "../stream/configuration.ts";
 import { openSnapshot } from "./open.ts";
 
 /** What `fixedram info` and `fixedram map` show. */
 export interface SnapshotInfo {
   readonly path: string;
-  readonly container: "fixed-ram" | "mapped-ram";
+  readonly container: Container;
   readonly sizes: { readonly apparent: number; readonly allocated: number; readonly ram: number };
   readonly machine: string;
   readonly capabilities: readonly string[];
@@ -29,8 +30,9 @@ export interface BlockInfo {
   readonly pageSize: number;
   readonly pages: number;
   readonly present: number;
-  readonly bitmapOffset: number;
-  readonly pagesOffset: number;
+  /** Bytes from the start of the file; null where pages have no fixed place. */
+  readonly bitmapOffset: number | null;
+  readonly pagesOffset: number | null;
 }
 
 export interface DeviceInfo {
@@ -73,46 +75,46 @@ export interface BlockMap {
 }
 
 /**
- * Reads what a snapshot says about itself; no page is read.
+ * Reads what a snapshot says about itself. Of a mapped-ram file no page is read; a migration stream is read through once.
  *
  * @throws FixedramError `file.*`, `stream.*`, `seal.*`, `system.*`
  */
 export async function info(path: string): Promise<SnapshotInfo> {
-  const { store, file, close } = await openSnapshot(path);
+  const snapshot = await openSnapshot(path);
   try {
-    const { seal } = file.seal;
+    const { seal, sizes, configuration, ramStart, map } = snapshot;
     return {
       path,
-      container: seal === null ? "mapped-ram" : "fixed-ram",
+      container: snapshot.container,
       sizes: {
-        apparent: store.size,
-        allocated: store.allocated,
-        ram: file.blocks.reduce((sum, { block }) => sum + block.length, 0),
+        apparent: sizes.apparent,
+        allocated: sizes.allocated ?? sizes.apparent,
+        ram: map.blocks.reduce((sum, { length }) => sum + length, 0),
       },
-      machine: file.configuration.machine,
-      capabilities: capabilitiesOf(file.configuration),
-      guestUuid: uuidOf(file.configuration),
-      runState: runStateOf(file),
-      blocks: file.blocks.map(({ block, bitmapOffset, pagesOffset }) => ({
+      machine: configuration.machine,
+      capabilities: capabilitiesOf(configuration),
+      guestUuid: uuidOf(configuration),
+      runState: runStateOf(snapshot),
+      blocks: ramStart.blocks.map(({ block, mapped }) => ({
         name: block.name,
         length: block.length,
         pageSize: block.pageSize,
         pages: block.pages,
-        present: file.bitmaps[block.index]?.count() ?? 0,
-        bitmapOffset,
-        pagesOffset,
+        present: countData(map, block.index, 0, block.pages),
+        bitmapOffset: mapped?.bitmapOffset ?? null,
+        pagesOffset: mapped?.pagesOffset ?? null,
       })),
-      devices: file.devices.map(({ name, instance, version, payload }) => ({
+      devices: snapshot.devices.map(({ name, instance, version, payload }) => ({
         name,
         instance,
         version,
         size: payload.length,
       })),
-      seal: seal === null ? null : sealInfo(seal.meta),
-      sealState: file.seal.state,
+      seal: snapshot.meta === null ? null : sealInfo(snapshot.meta),
+      sealState: seal.state,
     };
   } finally {
-    await close();
+    await snapshot.close();
   }
 }
 
@@ -126,9 +128,9 @@ export async function mapOf(
   path: string,
   options: { readonly block?: string; readonly width: number },
 ): Promise<readonly BlockMap[]> {
-  const { file, close } = await openSnapshot(path);
+  const { map, close } = await openSnapshot(path);
   try {
-    const wanted = file.blocks.filter(({ block }) => options.block === undefined || block.name === options.block);
+    const wanted = map.blocks.filter(({ name }) => options.block === undefined || name === options.block);
     if (wanted.length === 0) {
       throw new FixedramError("usage.no-such-block", "the snapshot has no such RAM block", {
         path,
@@ -136,39 +138,28 @@ export async function mapOf(
         hint: "fixedram info lists the blocks.",
       });
     }
-    return wanted.map(({ block }) => {
-      const bitmap = file.bitmaps[block.index];
-      if (bitmap === undefined) throw new RangeError(`no bitmap of block ${block.index}`);
-      return {
-        name: block.name,
-        length: block.length,
-        pages: block.pages,
-        present: bitmap.count(),
-        ...cellsOf(bitmap, options.width),
-      };
-    });
+    return wanted.map(({ index, name, length, pages }) => ({
+      name,
+      length,
+      pages,
+      present: countData(map, index, 0, pages),
+      ...cellsOf(map, index, options.width),
+    }));
   } finally {
     await close();
   }
 }
 
 /** Shares of pages present in `width` stretches of equal length; the last may be shorter. */
-export function cellsOf(
-  bitmap: PageBitmap,
-  width: number,
-): { readonly pagesPerCell: number; readonly cells: readonly number[] } {
-  const pagesPerCell = Math.max(1, Math.ceil(bitmap.pages / Math.max(1, width)));
-  const cells: number[] = [];
-  for (let first = 0; first < bitmap.pages; first += pagesPerCell) {
-    const end = Math.min(first + pagesPerCell, bitmap.pages);
-    cells.push(bitmap.count(first, end) / (end - first));
-  }
-  return { pagesPerCell, cells };
+function cellsOf(map: PageMap, block: number, width: number): Pick<BlockMap, "pagesPerCell" | "cells"> {
+  const pages = map.blocks[block]?.pages ?? 0;
+  const pagesPerCell = Math.max(1, Math.ceil(pages / Math.max(1, width)));
+  return { pagesPerCell, cells: dataShares(map, block, pages, pagesPerCell) };
 }
 
 /** From the `globalstate` section: u32 size, then the state's name and a NUL in 100 bytes (QEMU migration/global_state.c). */
-function runStateOf(file: FixedRamFile): string | null {
-  const payload = file.devices.find(({ name }) => name === "globalstate")?.payload;
+function runStateOf({ devices }: Snapshot): string | null {
+  const payload = devices.find(({ name }) => name === "globalstate")?.payload;
   if (payload === undefined || payload.length < 5) return null;
   const text = payload.subarray(4);
   const end = text.indexOf(0);

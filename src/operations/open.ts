@@ -1,25 +1,150 @@
-import { withPath } from "../errors.ts";
-import { type FixedRamFile, openFixedRam } from "../fixedram/reader.ts";
+import { headBytes, recognise, refusal } from "../containers/recognise.ts";
+import type { Snapshot } from "../containers/snapshot.ts";
+import { FixedramError, withPath } from "../errors.ts";
+import { openFixedRam } from "../fixedram/reader.ts";
+import { readSeal, sealedStreamEnd } from "../fixedram/seal.ts";
+import type { LegacyStream } from "../legacy/reader.ts";
+import type { Store } from "../pages/store.ts";
 import { FileStore } from "../storage/file-store.ts";
+import { capabilitiesOf } from "../stream/configuration.ts";
+import { StreamReader } from "../stream/reader.ts";
+import type { ConfigurationRecord } from "../stream/records.ts";
+import { openStream } from "./open-stream.ts";
 
-export interface OpenedSnapshot {
-  readonly store: FileStore;
-  readonly file: FixedRamFile;
-  close(): Promise<void>;
+export interface OpenSnapshotOptions {
+  /** Target page size, bytes, where the file does not say. Default 4096. */
+  readonly pageSize?: number;
+  /**
+   * Of a migration stream, which has to be read through once: `use` (default) takes `FILE.index` when it is there and right,
+   * `keep` also writes it, `ignore` does neither. Only for a path, not for a store.
+   */
+  readonly index?: "use" | "keep" | "ignore";
+  /** Bytes read so far of a stream that is being indexed, and how many there are. */
+  readonly onRead?: (bytes: number, total: number) => void;
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Opens a snapshot file and checks its structure (docs/format.md, "What a reader checks"); no page is read.
+ * Opens a snapshot, whatever it is kept in, and checks its structure. A mapped-ram file: no page is read (docs/format.md,
+ * "What a reader must check"). A migration stream without fixed places is read through once.
  *
+ * @param source a path, or a store, which stays open when the snapshot is closed
  * @throws FixedramError `file.*`, `stream.*`, `seal.unknown-*`, `system.*`, each with the path
  */
-export async function openSnapshot(path: string, signal?: AbortSignal): Promise<OpenedSnapshot> {
-  const store = FileStore.open(path);
+export async function openSnapshot(source: string | Store, options: OpenSnapshotOptions = {}): Promise<Snapshot> {
+  const file = typeof source === "string" ? FileStore.open(source) : null;
+  const store = file ?? (source as Store);
   try {
-    const file = await openFixedRam(store, signal === undefined ? {} : { signal });
-    return { store, file, close: () => store.close() };
+    return await openStore(store, file, options);
   } catch (error) {
-    await store.close();
-    throw withPath(error, path);
+    await file?.close();
+    throw withPath(error, store.name);
   }
+}
+
+async function openStore(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
+  const { signal } = options;
+  const head = new Uint8Array(Math.min(headBytes, store.size));
+  const length = await store.read(head, 0, signal);
+  const refused = refusal(recognise(head.subarray(0, length)), head);
+  if (refused !== null) throw refused;
+  const configuration = await readConfiguration(store, signal);
+  return capabilitiesOf(configuration).includes("mapped-ram")
+    ? openMapped(store, file, options)
+    : openLegacyStream(store, file, options);
+}
+
+async function openMapped(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
+  const { signal, pageSize } = options;
+  const opened = await openFixedRam(store, {
+    ...(signal === undefined ? {} : { signal }),
+    ...(pageSize === undefined ? {} : { pageSize }),
+  });
+  const { seal } = opened.seal;
+  const close = async () => file?.close();
+  return {
+    ...common(store, file),
+    container: seal === null ? "mapped-ram" : "fixed-ram",
+    configuration: opened.configuration,
+    ramStart: opened.ramStart,
+    records: opened.records,
+    devices: opened.devices,
+    vmdesc: opened.vmdesc,
+    streamBase: opened.streamBase,
+    streamEnd: opened.streamEnd,
+    map: opened.map,
+    seal: opened.seal,
+    meta: seal?.meta ?? null,
+    loadable: file === null ? null : { path: file.name, offset: opened.streamBase },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function openLegacyStream(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
+  const opened = await openSealedStream(store, file, options);
+  const seal = await readSeal(store, opened.streamBase, opened.streamEnd);
+  const close = async () => {
+    await opened.close();
+    await file?.close();
+  };
+  return {
+    ...common(store, file),
+    container: "stream",
+    configuration: opened.configuration,
+    ramStart: opened.ramStart,
+    records: opened.records,
+    devices: opened.devices,
+    vmdesc: opened.vmdesc,
+    streamBase: opened.streamBase,
+    streamEnd: opened.streamEnd,
+    map: opened.map,
+    seal,
+    meta: seal.seal?.meta ?? null,
+    loadable: null,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Device state without a vmdesc ends where its container ends: a seal behind it has the first word on where that is. */
+async function openSealedStream(
+  store: Store,
+  file: FileStore | null,
+  options: OpenSnapshotOptions,
+): Promise<LegacyStream> {
+  const limit = await sealedStreamEnd(store);
+  if (limit === null) return openStream(store, file, options);
+  try {
+    return await openStream(store, file, options, limit);
+  } catch (error) {
+    if (!(error instanceof FixedramError && error.code.startsWith("stream."))) throw error;
+    return openStream(store, file, options);
+  }
+}
+
+function common(store: Store, file: FileStore | null): Pick<Snapshot, "name" | "sizes"> {
+  return { name: store.name, sizes: { apparent: store.size, allocated: file?.allocated ?? null } };
+}
+
+/** Reads as far as the configuration, which tells what kind of stream it is. */
+async function readConfiguration(store: Store, signal: AbortSignal | undefined): Promise<ConfigurationRecord> {
+  let configuration: ConfigurationRecord | null = null;
+  const nothing = () => {};
+  const reader = new StreamReader({
+    record: (record) => {
+      if (record.kind === "configuration") configuration = record;
+    },
+    pages: nothing,
+    zeroPages: nothing,
+    encoded: nothing,
+  });
+  const piece = new Uint8Array(512);
+  while (configuration === null) {
+    const count = await store.read(piece, reader.position, signal);
+    if (count === 0) reader.end();
+    // Byte by byte: what follows may be damaged, which is for the reader of that kind to say.
+    for (let i = 0; i < count && configuration === null; i++) reader.push(piece.subarray(i, i + 1));
+  }
+  return configuration;
 }

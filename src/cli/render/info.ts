@@ -5,6 +5,12 @@ import { aligned, count, percent, plural, size } from "./format.ts";
 import { argument, safe } from "./safe.ts";
 import { plainTable } from "./table.ts";
 
+const formats: Readonly<Record<SnapshotInfo["container"], string>> = {
+  "fixed-ram": "fixed-ram, sealed",
+  "mapped-ram": "mapped-ram as QEMU writes it, no seal",
+  stream: "migration stream, pages in no fixed place",
+};
+
 /** Everything `info` knows, in the order people ask: what is it, how large, its RAM, its disks, its devices. */
 export function infoText(info: SnapshotInfo, colors: Colors, columns: number): string {
   const sections = [
@@ -23,7 +29,7 @@ function heading(info: SnapshotInfo, colors: Colors): string {
   const { seal, sizes } = info;
   const made = seal === null ? null : `${safe(seal.created)} by ${safe(seal.tool)}`;
   const rows = aligned([
-    ["format", info.container === "fixed-ram" ? "fixed-ram, sealed" : "mapped-ram as QEMU writes it, no seal"],
+    ["format", formats[info.container]],
     ["machine", [safe(printable(info.machine)), seal?.cpuModel, seal?.accelerator].filter(isText).map(safe).join(", ")],
     ["QEMU", seal?.qemuVersion == null ? null : safe(seal.qemuVersion)],
     ["run state", info.runState === null ? null : safe(info.runState)],
@@ -46,18 +52,18 @@ function sealText(seal: SealInfo | null): string | null {
 }
 
 function blockTable(info: SnapshotInfo, colors: Colors): string {
+  const places = info.blocks.every((block) => block.pagesOffset !== null);
   const rows = info.blocks.map((block) => [
     printable(block.name),
     size(block.length),
     count(block.present),
     percent(block.present, block.pages),
-    count(block.bitmapOffset),
-    count(block.pagesOffset),
+    ...(places ? [count(block.bitmapOffset ?? 0), count(block.pagesOffset ?? 0)] : []),
   ]);
-  const head = ["name", "length", "present", "share", "bitmap at", "pages at"];
+  const head = ["name", "length", "present", "share", ...(places ? ["bitmap at", "pages at"] : [])];
   const pageSizes = [...new Set(info.blocks.map((block) => size(block.pageSize)))].join(" and ");
-  const remark = `${plural(info.blocks.length, "block")}, pages of ${pageSizes}; present counts pages, offsets are bytes`;
-  return `${plainTable(head, [1, 2, 3, 4, 5], rows, colors)}\n  ${colors.dim(remark)}`;
+  const remark = `${plural(info.blocks.length, "block")}, pages of ${pageSizes}; present counts pages${places ? ", offsets are bytes" : ""}`;
+  return `${plainTable(head, head.map((_, column) => column).slice(1), rows, colors)}\n  ${colors.dim(remark)}`;
 }
 
 function diskTable(disks: readonly DiskInfo[], colors: Colors): string {

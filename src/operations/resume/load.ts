@@ -1,14 +1,15 @@
 import { connect as connectSocket, type Socket } from "node:net";
 import { resolve as resolvePath } from "node:path";
+import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError, systemError } from "../../errors.ts";
-import type { FixedRamFile } from "../../fixedram/reader.ts";
 import type { RamBlock } from "../../pages/block.ts";
 import { walk } from "../../pages/plan.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import type { QmpClient, QmpEvent } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus } from "../../qmp/commands.ts";
 import { withCapability } from "../../stream/configuration.ts";
-import type { RamStartRecord } from "../../stream/records.ts";
+import { Command } from "../../stream/constants.ts";
+import type { BlockEntry, RamStartRecord, StreamRecord } from "../../stream/records.ts";
 import { StreamWriter } from "../../stream/writer.ts";
 import { PageSender } from "./page-sender.ts";
 
@@ -61,7 +62,7 @@ export async function loadFromFile(client: QmpClient, path: string, base: number
  */
 export async function loadFromStream(
   client: QmpClient,
-  file: FixedRamFile,
+  snapshot: Snapshot,
   folder: PrivateFolder,
   zeroWanted: (block: RamBlock) => boolean,
   onPages: (bytes: number) => void,
@@ -73,7 +74,7 @@ export async function loadFromStream(
   const abort = () => socket.destroy(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
   try {
-    await sendSnapshot(file, (bytes) => send(socket, bytes), zeroWanted, onPages, signal);
+    await sendSnapshot(snapshot, (bytes) => send(socket, bytes), zeroWanted, onPages, signal);
     await new Promise<void>((resolve) => socket.end(resolve));
   } catch (error) {
     signal?.throwIfAborted();
@@ -85,13 +86,15 @@ export async function loadFromStream(
 }
 
 /**
- * A file without its mapped-ram headers and gaps: all pages in one PART behind the block list, everything else as it was.
+ * A snapshot as a stream: all pages in one PART behind the setup (STARTs, early device state), everything else as it was, but
+ * without mapped-ram headers, the commands that only concern the migration it was (return path, ping, postcopy) and what
+ * postcopy adds to the block list.
  *
  * @param out sends bytes, valid until its promise settles
  * @throws FixedramError `file.truncated`; what `out` throws
  */
 export async function sendSnapshot(
-  file: FixedRamFile,
+  snapshot: Pick<Snapshot, "records" | "ramStart" | "map">,
   out: (bytes: Uint8Array) => Promise<void>,
   zeroWanted: (block: RamBlock) => boolean,
   onPages: (bytes: number) => void,
@@ -107,29 +110,51 @@ export async function sendSnapshot(
     writer.flush();
     await pending;
   };
+  const pages = async () => {
+    writer.record({ kind: "ram-part", sectionId: snapshot.ramStart.sectionId });
+    await drained();
+    const sender = new PageSender(snapshot.map, out, zeroWanted, onPages);
+    await walk(snapshot.map, sender, signal);
+    await sender.flush();
+    writeEnd(writer, snapshot.ramStart);
+  };
   let inPart = false;
-  let starting = false;
-  for (const record of file.records) {
+  let sent = false;
+  for (const record of snapshot.records) {
     if (record.kind === "ram-part") inPart = true;
     const framed = inPart;
     if (inPart && record.kind === "footer") inPart = false;
-    if (framed) continue;
-    if (record.kind === "configuration") writer.record(withCapability(record, "mapped-ram", false));
-    else if (record.kind === "ram-start")
-      writer.record({ ...record, blocks: record.blocks.map((entry) => ({ ...entry, mapped: null })) });
-    else writer.record(record);
-    if (record.kind === "ram-start") starting = true;
-    else if (starting && record.kind === "footer") {
-      starting = false;
-      writer.record({ kind: "ram-part", sectionId: file.ramStart.sectionId });
-      await drained();
-      const sender = new PageSender(file.map, out, zeroWanted, onPages);
-      await walk(file.map, sender, signal);
-      await sender.flush();
-      writeEnd(writer, file.ramStart);
+    if (framed || (record.kind === "command" && record.command !== Command.switchoverStart)) continue;
+    if (!sent && afterPages(record)) {
+      sent = true;
+      await pages();
     }
+    if (record.kind === "configuration") writer.record(withCapability(record, "mapped-ram", false));
+    else if (record.kind === "ram-start") writer.record({ ...record, blocks: record.blocks.map(plainEntry) });
+    else writer.record(record);
   }
   await drained();
+}
+
+/** Whether a record stands behind the pages: what only a stream's setup may hold stays before them. */
+function afterPages(record: StreamRecord): boolean {
+  switch (record.kind) {
+    case "command":
+    case "ram-end":
+    case "device-state-uncut":
+    case "eof":
+      return true;
+    case "dirty-bitmap":
+      return record.part !== "start";
+    case "device":
+      return !record.early;
+    default:
+      return false;
+  }
+}
+
+function plainEntry(entry: BlockEntry): BlockEntry {
+  return { ...entry, mapped: null, hostPageSize: null };
 }
 
 function writeEnd(writer: StreamWriter, start: RamStartRecord): void {

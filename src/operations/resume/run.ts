@@ -1,20 +1,23 @@
 import { printable } from "../../bytes/text.ts";
+import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { dataBytes } from "../../pages/count.ts";
 import { queryDisks } from "../../qemu/disks.ts";
 import { type GuestFacts, inspectGuest } from "../../qemu/inspect.ts";
+import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { makePrivateFolder } from "../../qemu/private-folder.ts";
 import { queryStatus, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
 import { restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
 import { capabilitiesOf } from "../../stream/configuration.ts";
-import { type OpenedSnapshot, openSnapshot } from "../open.ts";
+import { openSnapshot } from "../open.ts";
 import type { Notice, Progress } from "../progress.ts";
 import type { ResumeOptions, ResumeResult } from "../resume.ts";
 import { checkDisks, refuseChanged } from "./check-disks.ts";
 import { attach, type Destination, start } from "./destination.ts";
 import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
-import { chooseTransport, type TransportChoice, zeroPagesWanted } from "./transport.ts";
+import { chooseTransport, otherLength, type TransportChoice, zeroPagesWanted } from "./transport.ts";
 
 /** Milliseconds between two reports of progress. */
 const REPORT = 100;
@@ -36,7 +39,10 @@ export class ResumeRun {
   async go(): Promise<ResumeResult> {
     const { signal } = this.#options;
     this.#report("preflight", 0, 0);
-    const snapshot = await openSnapshot(this.#options.file, signal);
+    const snapshot = await openSnapshot(this.#options.file, {
+      onRead: (bytes, total) => this.#report("preflight", bytes, total),
+      ...(signal === undefined ? {} : { signal }),
+    });
     try {
       const meta = this.#meta(snapshot);
       this.#report("start", 0, 0);
@@ -57,7 +63,7 @@ export class ResumeRun {
   }
 
   async #load(
-    snapshot: OpenedSnapshot,
+    snapshot: Snapshot,
     meta: SnapshotMeta | null,
     destination: Destination,
     ready: number,
@@ -81,8 +87,10 @@ export class ResumeRun {
       version: facts.version,
       capabilities: facts.capabilities,
       backends: facts.memory.backends,
-      ignoreShared: capabilitiesOf(snapshot.file.configuration).includes("x-ignore-shared"),
+      ignoreShared: capabilitiesOf(snapshot.configuration).includes("x-ignore-shared"),
+      loadable: snapshot.loadable !== null,
       readable: readableBy(destination),
+      otherLength: otherLength(snapshot.ramStart.blocks, await queryRamblocks(client)),
     });
     const before = await snapshotSettings(client);
     const began = performance.now();
@@ -130,7 +138,7 @@ export class ResumeRun {
   }
 
   async #feed(
-    snapshot: OpenedSnapshot,
+    snapshot: Snapshot,
     destination: Destination,
     facts: GuestFacts,
     choice: TransportChoice,
@@ -138,14 +146,11 @@ export class ResumeRun {
   ): Promise<void> {
     const { client, process } = destination;
     const { signal } = this.#options;
-    const { file } = snapshot;
-    const total = file.bitmaps.reduce(
-      (sum, bitmap, i) => sum + bitmap.count() * (file.blocks[i]?.block.pageSize ?? 0),
-      0,
-    );
+    const { loadable } = snapshot;
+    const total = dataBytes(snapshot.map);
     this.#report("load", 0, total);
-    if (choice.transport === "mapped-ram") {
-      await loadFromFile(client, snapshot.store.name, file.streamBase);
+    if (choice.transport === "mapped-ram" && loadable !== null) {
+      await loadFromFile(client, loadable.path, loadable.offset);
       return watch.loaded(signal);
     }
     const own = globalThis.process.getuid?.();
@@ -156,7 +161,7 @@ export class ResumeRun {
     try {
       const sent = loadFromStream(
         client,
-        file,
+        snapshot,
         folder,
         zeroPagesWanted(facts),
         (bytes) => this.#report("load", bytes, total),
@@ -209,8 +214,7 @@ export class ResumeRun {
     return recorded.arguments;
   }
 
-  #meta({ file }: OpenedSnapshot): SnapshotMeta | null {
-    const { seal } = file;
+  #meta({ seal }: Snapshot): SnapshotMeta | null {
     if (seal.state === "sealed") return seal.seal.meta;
     const why = seal.reason === null ? "The file has no seal" : `The seal cannot be used: ${seal.reason.message}`;
     this.#notice({
@@ -224,7 +228,7 @@ export class ResumeRun {
   #report(phase: Progress["phase"], bytes: number, total: number): void {
     const { onProgress } = this.#options;
     const now = performance.now();
-    if (onProgress === undefined || (phase === "load" && bytes > 0 && now - this.#reported < REPORT)) return;
+    if (onProgress === undefined || (bytes > 0 && now - this.#reported < REPORT)) return;
     this.#reported = now;
     onProgress({ phase, bytes, total, round: 0, elapsed: now - this.#began });
   }

@@ -1,3 +1,4 @@
+import { printable } from "../../bytes/text.ts";
 import { isMainRam } from "../../fixedram/layout.ts";
 import type { RamBlock } from "../../pages/block.ts";
 import type { GuestFacts, MemoryBackend } from "../../qemu/inspect.ts";
@@ -16,8 +17,12 @@ export interface TransportFacts {
   readonly backends: readonly MemoryBackend[];
   /** The file's stream says that shared memory was left out: QEMU itself cannot load such a file. */
   readonly ignoreShared: boolean;
+  /** The file is mapped-ram; a legacy stream is not. */
+  readonly loadable: boolean;
   /** QEMU's user may read the file. */
   readonly readable: boolean;
+  /** Name of a RAM block that has another length in the destination; null: there is none. */
+  readonly otherLength: string | null;
 }
 
 /**
@@ -28,11 +33,27 @@ export function chooseTransport(facts: TransportFacts): TransportChoice {
   const stream = (reason: string): TransportChoice => ({ transport: "stream", reason });
   if (facts.capabilities["mapped-ram"] === undefined)
     return stream(`QEMU ${facts.version.text} does not know mapped-ram`);
+  if (!facts.loadable) return stream("the pages have no fixed place in the file");
   if (facts.ignoreShared) return stream("QEMU cannot load a file from which shared memory was left out");
   const backend = facts.backends.find(mayHoldData);
   if (backend !== undefined) return stream(`memory backend ${backend.id ?? "?"} may not start as zeros`);
+  // QEMU 10 loads a file into more memory than it was saved from without a word; in a stream it adapts the block, or says why not.
+  if (facts.otherLength !== null)
+    return stream(
+      `RAM block ${printable(facts.otherLength)} has another length here, which QEMU sees in a stream only`,
+    );
   if (!facts.readable) return stream("QEMU's user may not read the file");
   return { transport: "mapped-ram", reason: `QEMU ${facts.version.text} reads the file itself` };
+}
+
+/** The first block of a snapshot that the destination has with another length; one that it has not is QEMU's to name. */
+export function otherLength(
+  blocks: readonly { readonly block: RamBlock }[],
+  there: readonly { readonly name: string; readonly used: number }[],
+): string | null {
+  const lengths = new Map(there.map(({ name, used }) => [name, used]));
+  const found = blocks.find(({ block }) => (lengths.get(block.name) ?? block.length) !== block.length);
+  return found?.block.name ?? null;
 }
 
 /** RAM that a file or another process holds can have bytes in it before anything is loaded. */

@@ -1,0 +1,99 @@
+import { createHash } from "node:crypto";
+import { FixedramError } from "../errors.ts";
+import { decodeIndex, encodeIndex, maxIndexFileBytes, type StreamIdentity } from "../legacy/index-file.ts";
+import { type LegacyStream, legacyStream, openLegacy, type StreamIndex } from "../legacy/reader.ts";
+import type { Store } from "../pages/store.ts";
+import { FileStore } from "../storage/file-store.ts";
+import { ScratchFile } from "../storage/scratch-file.ts";
+import { TargetFile } from "../storage/target-file.ts";
+import type { OpenSnapshotOptions } from "./open.ts";
+
+const endBytes = 2 ** 16;
+
+/** Where the index of a stream is kept. */
+export function indexPath(path: string): string {
+  return `${path}.index`;
+}
+
+/**
+ * Opens a legacy stream: from the index beside it when there is one that fits, else by reading it through.
+ *
+ * @param file the store as a file; null when it has no place beside which an index could lie
+ * @param limit where the stream ends at the latest, bytes
+ */
+export async function openStream(
+  store: Store,
+  file: FileStore | null,
+  options: OpenSnapshotOptions,
+  limit = store.size,
+): Promise<LegacyStream> {
+  const { signal, onRead, pageSize, index: use = "use" } = options;
+  const identity = file === null || use === "ignore" ? null : await identify(file, signal);
+  if (file !== null && identity !== null) {
+    const kept = await readKept(file, identity, pageSize, signal);
+    if (kept !== null) return legacyStream(store, kept, null);
+  }
+  const opened = await openLegacy(store, {
+    limit,
+    scratch: () => ScratchFile.create(),
+    ...(pageSize === undefined ? {} : { pageSize }),
+    ...(onRead === undefined ? {} : { onRead }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (file !== null && identity !== null && use === "keep" && opened.indexable) {
+    try {
+      await writeKept(file.name, encodeIndex(opened.index, identity));
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+  }
+  return opened;
+}
+
+async function identify(file: FileStore, signal: AbortSignal | undefined): Promise<StreamIdentity> {
+  const hash = createHash("sha256");
+  const piece = new Uint8Array(Math.min(endBytes, file.size));
+  for (const offset of [0, file.size - piece.length]) {
+    hash.update(piece.subarray(0, await file.read(piece, offset, signal)));
+  }
+  return { size: file.size, mtimeNs: file.identity.mtimeNs, ends: hash.digest() };
+}
+
+/** Null for an index that is missing, cannot be read, is damaged or belongs to another state of the file: it is only a help. */
+async function readKept(
+  file: FileStore,
+  identity: StreamIdentity,
+  pageSize: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<StreamIndex | null> {
+  let store: FileStore;
+  try {
+    store = FileStore.open(indexPath(file.name));
+  } catch {
+    return null;
+  }
+  try {
+    if (store.size > maxIndexFileBytes) return null;
+    const bytes = new Uint8Array(store.size);
+    const count = await store.read(bytes, 0, signal);
+    return decodeIndex(bytes.subarray(0, count), identity, 0, pageSize);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof RangeError || error instanceof FixedramError) return null;
+    throw error;
+  } finally {
+    await store.close();
+  }
+}
+
+async function writeKept(path: string, bytes: Uint8Array): Promise<void> {
+  const target = TargetFile.create(indexPath(path));
+  try {
+    target.write(bytes, 0);
+    await target.commit();
+  } catch (error) {
+    await target.abort();
+    throw error;
+  }
+}
