@@ -122,8 +122,12 @@ describe("docs/errors", () => {
   );
   const areas = "stream|file|seal|qmp|qemu|guest|system|usage|interrupted|internal";
   /** Paths in QEMU's JSON and the like, which look the same. */
-  const others = new Set(["file.driver", "file.filename", "qmp.sock"]);
-  const used = new Set<string>();
+  const others = new Set(["file.driver", "file.filename", "qmp.sock", "qemu.option-removed"]);
+  /** Put together in src from an area or a kind. */
+  const used = new Set([
+    ...["seal.number-too-large", "seal.out-of-bounds", "stream.out-of-bounds"],
+    ...["folder", "pipe", "socket", "device"].map((kind) => `usage.target-is-${kind}`),
+  ]);
   for (const name of sources) {
     for (const match of read(`src/${name}`).matchAll(new RegExp(`"((?:${areas})\\.[a-z0-9]+(?:-[a-z0-9]+)*)"`, "g"))) {
       const code = match[1] ?? "";

@@ -201,3 +201,14 @@ test("--json after -- is QEMU's, not ours", async () => {
   expect(stdout).toBe("");
   expect(stderr).toContain("usage.conflict");
 });
+
+test("what the parser complains about in words we do not know is passed on", async () => {
+  const { CommanderError } = await import("commander");
+  const { usageError } = await import("../../src/cli/usage.ts");
+  const error = usageError(new CommanderError(1, "commander.conflictingOption", "error: these two do not go"), "save");
+  expect(error.toJSON()).toEqual({
+    code: "usage.wrong",
+    message: "these two do not go",
+    hint: "fixedram save --help shows what there is.",
+  });
+});

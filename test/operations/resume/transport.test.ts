@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import {
   chooseTransport,
   mayHoldData,
+  otherLength,
   type TransportFacts,
   zeroPagesWanted,
 } from "../../../src/operations/resume/transport.ts";
@@ -16,6 +17,7 @@ const facts = {
   ignoreShared: false,
   readable: true,
   loadable: true,
+  otherLength: null,
 } as TransportFacts;
 
 test.each<[string, Partial<TransportFacts>, "mapped-ram" | "stream", string]>([
@@ -32,6 +34,7 @@ test.each<[string, Partial<TransportFacts>, "mapped-ram" | "stream", string]>([
     "stream",
     "no fixed place",
   ],
+  ["a block of another length", { otherLength: "pc.ram" }, "stream", "RAM block pc.ram has another length here"],
   ["a file QEMU's user may not read", { readable: false }, "stream", "may not read"],
 ])("%s", (_name, change, transport, reason) => {
   const choice = chooseTransport({ ...facts, ...change });
@@ -50,4 +53,13 @@ test("zero pages are sent into every block but main RAM that starts as zeros", (
   expect(guest([], [])(block("pc.ram", 2 ** 30))).toBe(false);
   expect(guest([], [])(block("pc.bios"))).toBe(true);
   expect([mayHoldData(plain), mayHoldData(file)]).toEqual([false, true]);
+});
+
+test("blocks are compared by name and length; one that the destination lacks is QEMU's to name", () => {
+  const there = (used: number) => [{ name: "pc.ram", used }];
+  const block = { index: 0, name: "pc.ram", length: 8192, pageSize: 4096, pages: 2 };
+  expect(otherLength([{ block }], there(8192))).toBeNull();
+  expect(otherLength([{ block }], there(4096))).toBe("pc.ram");
+  expect(otherLength([{ block }], there(16384))).toBe("pc.ram");
+  expect(otherLength([{ block: { ...block, name: "vga.vram" } }], there(4096))).toBeNull();
 });
