@@ -5,6 +5,9 @@ import type { Destination } from "./destination.ts";
 /** Milliseconds QEMU gets to say why it failed. */
 const LAST_WORDS = 2000;
 
+/** What QEMU says of our ending it. */
+const ENDED_BY_US = /^.*: terminating on signal \d+.*$/gm;
+
 /** What QEMU says, and what the user can change; the first that fits. */
 const remedies: readonly (readonly [RegExp, string])[] = [
   [
@@ -36,8 +39,10 @@ export async function loadFailure(error: unknown, destination: Destination, sign
   const { client, started } = destination;
   let said = error.code === "qemu.load-failed" ? error.details.said : undefined;
   if (!client.closed) said ??= (await queryMigrate(client).catch(() => null))?.["error-desc"];
-  if (started !== null && client.closed) await lastWords(started.ended);
-  const words = destination.words();
+  // One of ours that stays is ended here: what it printed is all in only when it is gone.
+  if (started !== null && !client.closed) await destination.giveUp();
+  else if (started !== null) await lastWords(started.ended);
+  const words = destination.words().replace(ENDED_BY_US, "").trim();
   const all = [said, words].filter((text) => text !== undefined && text !== "").join("\n");
   const remedy = remedies.find(([pattern]) => pattern.test(all))?.[1];
   return new FixedramError(
