@@ -1,6 +1,6 @@
 /**
  * The proposal's own example, run in a process of its own so that its peak memory can be told: a block of 1 TiB, 10^6
- * scattered pages, the first and the last among them. argv: target file. Prints one JSON object.
+ * scattered pages, the first and the last among them. argv: target file, number of pages. Prints one JSON object.
  */
 import { openFixedRam } from "../../src/fixedram/reader.ts";
 import { FixedRamWriter } from "../../src/fixedram/writer.ts";
@@ -11,7 +11,7 @@ import { TargetFile } from "../../src/storage/target-file.ts";
 import { configuration, meta, pageSize, ramStart, tail } from "./sample.ts";
 
 const pages = 2 ** 28;
-const present = 10 ** 6;
+const present = Number(process.argv[3] ?? 10 ** 6);
 const out = process.argv[2] ?? "";
 
 const pageOf = (i: number) => (i === present - 1 ? pages - 1 : Math.floor((i * pages) / present));
@@ -42,6 +42,7 @@ const baseline = process.resourceUsage().maxRSS;
 const startWrite = performance.now();
 const streamEnd = await write();
 const startOpen = performance.now();
+const cpuBefore = process.cpuUsage();
 const store = FileStore.open(out);
 const file = await openFixedRam(store);
 const startMap = performance.now();
@@ -69,11 +70,17 @@ for (let page = 0; page < pages; ) {
   }
 }
 const end = performance.now();
+const { user, system } = process.cpuUsage(cpuBefore);
 for (const [page, offset] of check) {
   store.readSync(word, offset);
   if (view.getFloat64(0) !== page + 0.5) wrong++;
 }
-const times = { write: startOpen - startWrite, open: startMap - startOpen, map: end - startMap };
+const times = {
+  write: startOpen - startWrite,
+  open: startMap - startOpen,
+  map: end - startMap,
+  cpu: (user + system) / 1000,
+};
 const peak = process.resourceUsage().maxRSS;
 const result = {
   baseline,
