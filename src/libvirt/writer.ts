@@ -38,10 +38,10 @@ export class LibvirtWriter extends FixedRamWriter {
     ramStart: RamStartRecord,
     options: LibvirtWriterOptions,
   ) {
-    const { isMainRam, ...content } = options;
-    const { xml } = content;
+    const { isMainRam, xml, cookie, wasRunning } = options;
     if (xml === null) throw noXml();
-    const header = encodeLibvirtHeader({ ...content, xml, format: "sparse" });
+    // Nothing else, even if it is another image's header that was given: the bitmaps are little-endian, so the header is.
+    const header = encodeLibvirtHeader({ xml, cookie, wasRunning, format: "sparse" });
     super(file, configuration, ramStart, {
       base: header.length,
       ...(isMainRam === undefined ? {} : { isMainRam }),
@@ -69,7 +69,7 @@ export interface SparseSource {
  * Writes a whole snapshot into a save image that `virsh restore` takes, and commits the file.
  *
  * @param meta what a seal behind the stream records; libvirt ignores it. null leaves the image without one
- * @throws `usage.libvirt-no-xml`, `usage.libvirt-xml`, `file.ignore-shared`, `file.truncated`, `stream.no-ram`,
+ * @throws `usage.libvirt-no-xml`, `usage.libvirt-xml`, `file.ignore-shared`, `file.truncated`, `file.no-ram`,
  *   `stream.no-configuration`, `system.*`, the signal's reason; the file has been given up then
  */
 export async function writeLibvirtSparse(
@@ -82,7 +82,8 @@ export async function writeLibvirtSparse(
     const configuration = source.records.find((record) => record.kind === "configuration");
     const ramStart = source.records.find((record) => record.kind === "ram-start");
     if (configuration === undefined) throw new FixedramError("stream.no-configuration", "The stream names no machine");
-    if (ramStart === undefined) throw new FixedramError("stream.no-ram", "The stream has no RAM section");
+    if (ramStart === undefined)
+      throw new FixedramError("file.no-ram", "The stream holds no memory: it has no RAM section");
     const writer = new LibvirtWriter(file, configuration, ramStart, rest);
     await walk(source.map, new PageCopier(source.map, writer, signal), signal);
     const tail = new StreamWriter((bytes) => writer.tail(bytes));

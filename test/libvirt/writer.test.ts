@@ -118,6 +118,15 @@ describe("writeLibvirtSparse", () => {
     expect(again.file.blocks[0]?.pagesOffset).toBe(2 ** 20);
   });
 
+  test("a whole header given for its XML does not make the image big-endian or its space too small", async () => {
+    const { header, file } = await open(sparseImage(headerOf({ format: "sparse" })));
+    const xmlNow = new Uint8Array(5000).fill(0x61);
+    const into = new MemoryFile();
+    const given = { ...header, byteOrder: "big", version: 1, xml: xmlNow };
+    await writeLibvirtSparse(into, file, given);
+    expect((await open(into)).header).toMatchObject({ byteOrder: "little", version: 2, xml: xmlNow });
+  });
+
   test("from a fixed-ram file, several pieces long", async () => {
     const from = new MemoryFile();
     const writer = new FixedRamWriter(from, configuration(), ramStart(["a", 400]), { isMainRam: () => true });
@@ -181,7 +190,7 @@ describe("writeLibvirtSparse", () => {
     const attempts: [string, Parameters<typeof writeLibvirtSparse>[1], LibvirtWriterOptions][] = [
       ["usage.libvirt-no-xml", file, { ...options, xml: null }],
       ["stream.no-configuration", { map: file.map, records: [] }, options],
-      ["stream.no-ram", { map: file.map, records: file.records.slice(0, 2) }, options],
+      ["file.no-ram", { map: file.map, records: file.records.slice(0, 2) }, options],
     ];
     for (const [code, source, choices] of attempts) {
       const into = new MemoryFile();

@@ -15,12 +15,15 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeSeal } from "../../../src/fixedram/seal.ts";
+import { openLegacy } from "../../../src/legacy/reader.ts";
 import { encodeLibvirtHeader, type LibvirtFormat, type LibvirtHeader } from "../../../src/libvirt/header.ts";
 import { openLibvirt, pumpLibvirt, readLibvirtHeader } from "../../../src/libvirt/reader.ts";
 import { writeLibvirtSparse } from "../../../src/libvirt/writer.ts";
 import type { RamBlock } from "../../../src/pages/block.ts";
 import type { PageBatch } from "../../../src/pages/sink.ts";
+import type { Store } from "../../../src/pages/store.ts";
 import { FileStore } from "../../../src/storage/file-store.ts";
+import { ScratchFile } from "../../../src/storage/scratch-file.ts";
 import { TargetFile } from "../../../src/storage/target-file.ts";
 import type { StreamEvents } from "../../../src/stream/events.ts";
 import type { StreamRecord } from "../../../src/stream/records.ts";
@@ -180,6 +183,21 @@ describe.skipIf(missing !== undefined)("libvirt", () => {
       expect(shown).toBe(await libvirt.virsh("save-image-dumpxml", "--security-info", imageOf(from)));
       await restores(path);
       await restores(path, ["--parallel-channels", "2", "--bypass-cache"]);
+    });
+
+    test("from the pages of a raw one", async () => {
+      const path = join(folder, "ours from raw.img");
+      await withStore(imageOf("raw"), async (store) => {
+        const openStreamAt = (stream: Store, base: number) =>
+          openLegacy(stream, { base, scratch: () => ScratchFile.create(folder) });
+        const opened = await openLibvirt(store, { openStreamAt });
+        if (opened.kind !== "raw") throw new Error(opened.kind);
+        const { header, stream } = opened;
+        expect(stream.streamEnd).toBe(store.size);
+        await writeLibvirtSparse(TargetFile.create(path), stream, { ...header, meta });
+        await stream.close();
+      });
+      await restores(path);
     });
 
     test("that was not running waits", async () => {
