@@ -51,9 +51,10 @@ export class LibvirtWriter extends FixedRamWriter {
   }
 
   /** {@link FixedRamWriter.complete}, then the magic of a finished image. */
-  override complete(meta: SnapshotMeta | null): void {
-    super.complete(meta);
+  override complete(meta: SnapshotMeta | null): ReturnType<FixedRamWriter["complete"]> {
+    const result = super.complete(meta);
     this.#image.write(libvirtMagic(), 0);
+    return result;
   }
 }
 
