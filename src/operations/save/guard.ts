@@ -24,10 +24,20 @@ async function main(path: string): Promise<void> {
   if (await serve(relay)) process.exit(0);
   if (readJournal(path) === null) process.exit(0);
   if (relay.connected) await relay.drain(true);
+  const settled = await putBackInTime(path, relay);
+  const journal = readJournal(path);
+  if (journal !== null) removeLeftOvers(journal);
+  // Else the note stays: the next save puts things back from it.
+  if (settled) removeJournal(path);
+  process.exit(0);
+}
+
+/** @returns whether all is as it was, or there is nothing any more to put back */
+async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
   const deadline = performance.now() + PATIENCE;
   while (performance.now() < deadline) {
     const journal = readJournal(path);
-    if (journal === null || (journal.qemu !== null && !isAlive(journal.qemu))) break;
+    if (journal === null || (journal.qemu !== null && !isAlive(journal.qemu))) return true;
     try {
       const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
       try {
@@ -37,15 +47,12 @@ async function main(path: string): Promise<void> {
         // QMP serves one client: one that is left open would shut our own next try out.
         client.close();
       }
-      break;
+      return true;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  const journal = readJournal(path);
-  if (journal !== null) removeLeftOvers(journal);
-  removeJournal(path);
-  process.exit(0);
+  return false;
 }
 
 /** Does what the saver asks, until `done` (true) or until the saver is gone. */

@@ -23,6 +23,8 @@ export interface Guarded {
   drain(expected: boolean): Promise<boolean>;
   /** All is as it was: ends the guard and removes the note. */
   done(): Promise<void>;
+  /** We could not put things back: the guard goes on trying, and the note stays until somebody has. */
+  leave(): void;
 }
 
 /** Writes the note and starts the guard. Nothing of the guest may be changed before this returns. */
@@ -49,6 +51,9 @@ export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
     done: async () => {
       removeJournal(path);
       await dismiss(guard);
+    },
+    leave: () => {
+      if (guard.connected) guard.disconnect();
     },
   };
 }
@@ -96,7 +101,10 @@ function request(guard: ChildProcess, asked: GuardRequest): Promise<GuardReply> 
       if (reply.reply !== "connection") settle(reply);
     };
     const onGone = () => settle({ reply: "failed", said: "it has ended" });
+    // Else this process could end while it waits, when nothing but the guard is left to wait for.
+    guard.channel?.ref();
     const settle = (reply: GuardReply) => {
+      guard.channel?.unref();
       guard.off("message", onMessage);
       guard.off("disconnect", onGone);
       resolve(reply);

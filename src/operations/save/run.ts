@@ -71,6 +71,7 @@ export class SaveRun {
   #phase: Progress["phase"] = "preflight";
   #reported = 0;
   #committed = false;
+  #leftToGuard = false;
   #syncTime = 0;
   #ramTime = 0;
 
@@ -212,7 +213,7 @@ export class SaveRun {
     await this.#target?.abort();
     const unsettled = prepared === null ? null : await this.#putBack(prepared.client, prepared.before);
     this.#folder?.remove();
-    await this.#guarded?.done();
+    if (!this.#leftToGuard) await this.#guarded?.done();
     if (prepared === null) return error;
     if (!(error instanceof FixedramError)) return error;
     const whole = this.#committed ? [`The snapshot itself is complete: ${prepared.target.place.path}.`] : [];
@@ -231,11 +232,12 @@ export class SaveRun {
 
   /** @returns what could not be put back, in words; null: all is as it was, or QEMU is gone */
   async #putBack(client: QmpClient, before: Pick<Journal, "runState" | "settings">): Promise<string | null> {
-    const qemu = this.#require().guest.process;
+    const { guest, guarded } = this.#require();
+    const qemu = guest.process;
     let use = client;
     try {
       if (use.closed) {
-        if (qemu === null || !isAlive(qemu)) return null;
+        if (qemu !== null && !isAlive(qemu)) return null;
         use = await connectQmp(this.#options.qmp);
       }
       const state = await putBack(use, before);
@@ -243,8 +245,12 @@ export class SaveRun {
         ? null
         : `the guest is in state ${state}`;
     } catch (problem) {
-      if (qemu === null || !isAlive(qemu)) return null;
-      return `the guest's settings could not be put back: ${problem instanceof Error ? problem.message : String(problem)}`;
+      const nobody =
+        problem instanceof FixedramError && ["qmp.no-socket", "qmp.nobody-listening"].includes(problem.code);
+      if (qemu === null ? nobody : !isAlive(qemu)) return null;
+      this.#leftToGuard = true;
+      guarded.leave();
+      return `its settings could not be put back yet (${problem instanceof Error ? problem.message : String(problem)}); a process of ours goes on trying for a minute, and the next save will`;
     } finally {
       if (use !== client) use.close();
     }
@@ -270,13 +276,15 @@ export class SaveRun {
     return this.#sizes;
   }
 
-  /** Lets QEMU send the rest of its stream into nothing: the guard does it, or, when that is gone, we do. */
+  /** Lets QEMU send the rest of its stream into nothing. The guard alone may have the connection, or, when it is gone, we. */
   async #readToEnd({ client, guarded }: Prepared): Promise<void> {
+    const own = this.#connection?.drain();
     const status = await queryMigrate(client).then(
       ({ status }) => status,
       () => "unknown",
     );
-    if (!(await guarded.drain(!terminalStates.has(status)))) await this.#connection?.drain();
+    await guarded.drain(!terminalStates.has(status));
+    await own;
   }
 
   /** Leaves the guest as asked and its settings as they were. */
