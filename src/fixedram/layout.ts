@@ -3,6 +3,7 @@ import { alignUp, isSize } from "../bytes/numbers.ts";
 import { FixedramError } from "../errors.ts";
 import type { RamBlock } from "../pages/block.ts";
 import { MAPPED_HEADER_SIZE } from "../stream/constants.ts";
+import { tableBytes } from "./digest-table.ts";
 
 /** Where the parts of one RAM block are, bytes from the start of the file (docs/format.md, "Placement"). */
 export interface BlockLayout {
@@ -20,6 +21,8 @@ export interface BlockLayout {
 export interface PlannedBlock extends BlockLayout {
   /** The block's entry in the list; its 28-byte mapped-ram header is the entry's end. */
   readonly entryOffset: number;
+  /** The digests of its pages, 8 bytes each (docs/format.md, "Page digests"). */
+  readonly tableOffset: number;
 }
 
 /** Every offset of a fixed-ram file up to the end of its RAM. */
@@ -31,10 +34,12 @@ export interface FileLayout {
 
 /** What QEMU aligns the pages of a block to, and so do we. */
 export const pagesAlignment = 2 ** 20;
+/** What tables are aligned to. */
+export const tableAlignment = 4096;
 
 /**
- * Plans a file as QEMU would lay it out: bitmap right behind the header, pages at the next multiple of 1 MiB, the next
- * entry at the end of the pages.
+ * Plans a file as QEMU would lay it out: bitmap right behind the header, pages at a multiple of 1 MiB, the next entry at the
+ * end of the pages; and between bitmap and pages, in a gap that QEMU passes over, the table of the pages' digests.
  *
  * @param start offset of the first block entry, bytes: the length of all that stands before it
  * @throws `file.too-large` when an offset would pass 2^53 - 1
@@ -45,7 +50,8 @@ export function planLayout(start: number, blocks: readonly RamBlock[]): FileLayo
   for (const block of blocks) {
     const bitmapOffset = at + entryBytes(block);
     const bitmapLength = bitmapBytes(block.pages);
-    const pagesOffset = alignUp(bitmapOffset + bitmapLength, pagesAlignment);
+    const tableOffset = alignUp(bitmapOffset + bitmapLength, tableAlignment);
+    const pagesOffset = alignUp(tableOffset + tableBytes(block.pages), pagesAlignment);
     const end = pagesOffset + block.length;
     if (!isSize(block.length) || !isSize(end)) {
       throw new FixedramError("file.too-large", "A RAM block would lie past byte 2^53 of the file", {
@@ -53,7 +59,7 @@ export function planLayout(start: number, blocks: readonly RamBlock[]): FileLayo
         found: String(block.length),
       });
     }
-    planned.push({ block, entryOffset: at, bitmapOffset, bitmapLength, pagesOffset, end });
+    planned.push({ block, entryOffset: at, bitmapOffset, bitmapLength, tableOffset, pagesOffset, end });
     at = end;
   }
   return { blocks: planned, tailOffset: at };

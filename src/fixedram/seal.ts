@@ -1,15 +1,18 @@
 /**
  * The seal: what stands behind the end of the stream, where QEMU never looks (docs/format.md, "Seal").
  *
- *     stream ... vmdesc | pad | META | pad | DIRECTORY | pad | TRAILER (the file's last 128 bytes)
+ *     stream ... vmdesc | pad | META | BLKS | RGNS | NODS | DIRECTORY | tables | TRAILER (the file's last 128 bytes)
  *
  * The trailer is written last: a file without one was never sealed or its sealing was cut short, never "bad".
  */
+import { createHash } from "node:crypto";
 import { ByteBuilder, Cursor } from "../bytes/cursor.ts";
 import { alignUp, sameBytes } from "../bytes/numbers.ts";
 import { fromLatin1, latin1, printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
+import { blocksType, nodesType, regionsType } from "./digest-sections.ts";
+import type { Piece } from "./head.ts";
 import { decodeMeta, encodeMeta, type SnapshotMeta } from "./meta.ts";
 import { decodeTrailer, encodeTrailer, sealAlignment, sha256, type Trailer, trailerBytes } from "./trailer.ts";
 
@@ -18,7 +21,7 @@ const headMagic = "FRAM";
 const entryBytes = 64;
 const metaType = "META";
 const directoryType = "DIRS";
-const knownTypes: readonly string[] = [metaType];
+const knownTypes: readonly string[] = [metaType, blocksType, regionsType, nodesType];
 
 /** More than these is damage, checked before anything is allocated. */
 const maxDirectoryBytes = 2 ** 20;
@@ -36,6 +39,8 @@ export interface SealSection {
 }
 
 export interface Seal extends Trailer {
+  /** The snapshot's id: the directory's SHA-256 in hexadecimal. */
+  readonly id: string;
   readonly meta: SnapshotMeta;
   /** Every section in the directory, unknown ones included. */
   readonly sections: readonly SealSection[];
@@ -48,12 +53,18 @@ export type SealState =
   | { readonly state: "half" | "damaged" | "stale"; readonly seal: null; readonly reason: FixedramError };
 
 export interface EncodedSeal {
-  /** Where `sections` goes, bytes from the start of the file. */
+  /** Where the first section goes, bytes from the start of the file. */
   readonly offset: number;
-  /** All but the trailer. */
+  /** All but the trailer; what is not written between them must read as zero. */
+  readonly pieces: readonly Piece[];
+  /** The pieces as one run of bytes from `offset` on. */
   readonly sections: Uint8Array;
   readonly trailerOffset: number;
   readonly trailer: Uint8Array;
+  /** Where the tables of page digests go when they have no gap of their own. */
+  readonly tablesOffset: number;
+  /** See {@link Seal.id}. */
+  readonly id: string;
 }
 
 /** A section to be written beside META. */
@@ -66,6 +77,7 @@ export interface ExtraSection {
 /**
  * Makes the seal of a stream that ends at `streamEnd` (bytes). Write `sections`, bring them to disk, then the trailer.
  *
+ * @param tableBytes room to leave for tables of page digests before the trailer
  * @throws `seal.bad-meta`
  */
 export function encodeSeal(
@@ -73,31 +85,52 @@ export function encodeSeal(
   streamEnd: number,
   meta: SnapshotMeta,
   extra: readonly ExtraSection[] = [],
+  tableBytes = 0,
 ): EncodedSeal {
   const offset = alignUp(streamEnd, sealAlignment);
-  const out = new ByteBuilder(3 * sealAlignment);
+  const pieces: Piece[] = [];
   const places: SealSection[] = [];
-  const all = [{ type: metaType, critical: false, payload: encodeMeta(meta) }, ...extra];
-  for (const { type, critical, payload } of all) {
-    padTo(out, alignUp(out.length, sealAlignment));
-    const bytes = section(type, payload);
-    places.push({ type, critical, offset: offset + out.length, length: bytes.length, sha256: sha256(bytes) });
-    out.bytes(bytes);
-  }
-  padTo(out, alignUp(out.length, sealAlignment));
-  const directory = section(directoryType, encodeDirectory(places));
-  const directoryOffset = offset + out.length;
-  out.bytes(directory);
-  const trailerOffset = alignUp(offset + out.length + trailerBytes, sealAlignment) - trailerBytes;
+  let at = offset;
+  const add = (type: string, critical: boolean, payload: Uint8Array) => {
+    const head = sectionHead(type, payload.length);
+    const length = headBytes + payload.length;
+    pieces.push({ position: at, bytes: head }, { position: at + headBytes, bytes: payload });
+    const digest = new Uint8Array(createHash("sha256").update(head).update(payload).digest());
+    const place = { type, critical, offset: at, length, sha256: digest };
+    at = alignUp(at + length, sealAlignment);
+    return place;
+  };
+  places.push(add(metaType, false, encodeMeta(meta)));
+  for (const { type, critical, payload } of extra) places.push(add(type, critical, payload));
+  const directory = add(directoryType, false, encodeDirectory(places));
+  const end = tableBytes === 0 ? directory.offset + directory.length : at + tableBytes;
+  const trailerOffset = alignUp(end + trailerBytes, sealAlignment) - trailerBytes;
   const trailer = encodeTrailer({
     uuid: meta.uuid,
     streamBase,
     streamEnd,
-    directoryOffset,
+    directoryOffset: directory.offset,
     directoryLength: directory.length,
-    directorySha256: sha256(directory),
+    directorySha256: directory.sha256,
   });
-  return { offset, sections: out.finish(), trailerOffset, trailer };
+  return {
+    offset,
+    pieces,
+    get sections() {
+      return joined(pieces, offset);
+    },
+    trailerOffset,
+    trailer,
+    tablesOffset: at,
+    id: hex(directory.sha256),
+  };
+}
+
+function joined(pieces: readonly Piece[], offset: number): Uint8Array {
+  const last = pieces.at(-1);
+  const bytes = new Uint8Array(last === undefined ? 0 : last.position + last.bytes.length - offset);
+  for (const piece of pieces) bytes.set(piece.bytes, piece.position - offset);
+  return bytes;
 }
 
 /**
@@ -192,7 +225,7 @@ async function readSealed(store: Store, trailer: Trailer, trailerOffset: number)
       found: meta.uuid,
     });
   }
-  return { ...trailer, meta, sections };
+  return { ...trailer, id: hex(trailer.directorySha256), meta, sections };
 }
 
 /**
@@ -207,11 +240,10 @@ export async function readSection(store: Store, place: SealSection, maximum: num
   return payloadOf(bytes, place.type, place.offset);
 }
 
-function section(type: string, payload: Uint8Array): Uint8Array {
-  return new ByteBuilder(headBytes + payload.length)
+function sectionHead(type: string, length: number): Uint8Array {
+  return new ByteBuilder(headBytes)
     .bytes(fromLatin1(headMagic + type))
-    .u64(payload.length)
-    .bytes(payload)
+    .u64(length)
     .finish();
 }
 
@@ -266,8 +298,8 @@ function decodeDirectory(payload: Uint8Array, base: number, trailerOffset: numbe
   return sections;
 }
 
-function padTo(out: ByteBuilder, length: number): void {
-  out.bytes(new Uint8Array(length - out.length));
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function readExactly(store: Store, offset: number, length: number): Promise<Uint8Array> {

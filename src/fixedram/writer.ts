@@ -1,4 +1,6 @@
+import { createHash } from "node:crypto";
 import { PageBitmap } from "../bytes/bitmap.ts";
+import { PageHasher } from "../bytes/page-digest.ts";
 import { printable } from "../bytes/text.ts";
 import { isZero } from "../bytes/zero.ts";
 import { FixedramError } from "../errors.ts";
@@ -6,10 +8,13 @@ import type { RamBlock } from "../pages/block.ts";
 import type { PageBatch, Sink } from "../pages/sink.ts";
 import { capabilitiesOf, withCapability } from "../stream/configuration.ts";
 import type { ConfigurationRecord, RamStartRecord } from "../stream/records.ts";
-import { encodeHead, headLength } from "./head.ts";
+import { encodeDigests, type Region } from "./digest-sections.ts";
+import { encodeHead, headLength, type Piece } from "./head.ts";
 import { type FileLayout, isMainRam, type MainRamTest, type PlannedBlock, planLayout } from "./layout.ts";
-import type { SnapshotMeta } from "./meta.ts";
-import { encodeSeal } from "./seal.ts";
+import { encodeMeta, type SnapshotMeta } from "./meta.ts";
+import { PageDigests } from "./page-digests.ts";
+import { type EncodedSeal, encodeSeal } from "./seal.ts";
+import { sha256 } from "./trailer.ts";
 
 /** What the writer needs of the file it writes; TargetFile of storage is one. Positions are bytes. */
 export interface WritableFile {
@@ -26,6 +31,10 @@ export interface WriterOptions {
   readonly isMainRam?: MainRamTest;
   /** Where the stream begins, bytes; what stands before it (a libvirt header) is the caller's to write. Default 0. */
   readonly base?: number;
+  /** Pages that lie in its region are hashed without being copied. Default: one of the writer's own. */
+  readonly hasher?: PageHasher;
+  /** Whether pages get digests; without them there is no seal. Default true. */
+  readonly digests?: boolean;
 }
 
 /** ext4 takes pieces of 256 to 512 KiB about twice as fast as 1 MiB. */
@@ -46,11 +55,12 @@ interface BlockState {
 }
 
 /**
- * Writes a fixed-ram file: each page goes to its place when it comes, a page that comes again overwrites itself, headers,
- * bitmaps and seal follow at the end. The file's first bytes come last but for the trailer, so an unfinished one is never
- * taken for a snapshot.
+ * Writes a fixed-ram file: each page goes to its place when it comes, and its digest to the table before the pages; a page that
+ * comes again overwrites both. Headers, bitmaps and seal follow at the end. The file's first bytes come last but for the trailer,
+ * so an unfinished one is never taken for a snapshot.
  *
- * Memory: one bit for each page (32 MiB for 1 TiB), and fixed buffers. Nothing is written late: a call that returns has
+ * Memory: one bit for each page (32 MiB for 1 TiB), digests of 2 GiB of pages (4 MiB), at the end 20 bytes for each MiB with a
+ * page in it, and fixed buffers. Nothing is written late: a call that returns has
  * handed its bytes to the file. Errors of the file (`system.disk-full`, ...) pass through.
  */
 export class FixedRamWriter implements Sink {
@@ -65,6 +75,8 @@ export class FixedRamWriter implements Sink {
   rewritten = 0;
   /** Rounds ended by {@link FixedRamWriter.barrier}. */
   rounds = 0;
+  /** The snapshot's id, once the file is complete; null without a seal. */
+  id: string | null = null;
   readonly #file: WritableFile;
   readonly #base: number;
   readonly #ramStart: RamStartRecord;
@@ -73,6 +85,8 @@ export class FixedRamWriter implements Sink {
   readonly #tail = new Uint8Array(tailBytes);
   #tailHeld = 0;
   #tailEnd: number;
+  readonly #digests: PageDigests | null;
+  readonly #tailHash = createHash("sha256");
   #complete = false;
 
   /**
@@ -102,6 +116,8 @@ export class FixedRamWriter implements Sink {
     this.blocks = ramStart.blocks.map(({ block }) => block);
     this.layout = planLayout(this.#base + headLength(this.configuration, ramStart), this.blocks);
     this.#tailEnd = this.layout.tailOffset;
+    this.#digests =
+      options.digests === false ? null : new PageDigests(options.hasher ?? new PageHasher(0), file, this.layout.blocks);
     const main = options.isMainRam ?? isMainRam;
     this.#states = this.layout.blocks.map((layout) => {
       const bitmap = new PageBitmap(layout.block.pages);
@@ -128,6 +144,7 @@ export class FixedRamWriter implements Sink {
     const state = this.#state(block);
     checkRange(state, page, 1);
     if (bytes.length !== block.pageSize) throw new RangeError(`a page of ${bytes.length} bytes`);
+    this.#digests?.pages(block, page, 1, bytes, 0, block.pageSize);
     this.#file.write(bytes, placeOf(state, page));
     this.#mark(state, page, 1);
   }
@@ -142,6 +159,7 @@ export class FixedRamWriter implements Sink {
     } else {
       this.#eraseContent(state, first, first + count);
       bitmap.setRange(first, count);
+      this.#digests?.zeros(block, first, count);
     }
     this.zerosGiven += count;
   }
@@ -169,8 +187,7 @@ export class FixedRamWriter implements Sink {
     if (this.#complete) throw new Error("the file is complete");
     if (this.#tailHeld + bytes.length > tailBytes) this.#flushTail();
     if (bytes.length > tailBytes) {
-      this.#file.write(bytes, this.#tailEnd);
-      this.#tailEnd += bytes.length;
+      this.#writeTail(bytes);
     } else {
       this.#tail.set(bytes, this.#tailHeld);
       this.#tailHeld += bytes.length;
@@ -201,15 +218,26 @@ export class FixedRamWriter implements Sink {
    */
   complete(meta: SnapshotMeta | null): void {
     if (this.#complete) throw new Error("the file is complete");
-    const seal = meta === null ? null : encodeSeal(this.#base, this.streamEnd, meta);
+    if (meta !== null) {
+      if (this.#digests === null) throw new Error("a seal needs digests");
+      encodeMeta(meta);
+    }
     this.#complete = true;
     this.#flushTail();
     this.#file.truncate(this.#tailEnd);
     for (const { layout, bitmap } of this.#states) this.#writeSparse(bitmap.bytes, layout.bitmapOffset);
-    if (seal !== null) this.#file.write(seal.sections, seal.offset);
     const head = encodeHead(this.configuration, this.#ramStart, this.layout.blocks, this.#base);
+    const seal = meta === null || this.#digests === null ? null : this.#seal(this.#digests, head, meta);
+    for (const { bytes, position } of seal?.pieces ?? []) this.#file.write(bytes, position);
     for (const { bytes, position } of head.reverse()) this.#file.write(bytes, position);
     if (seal !== null) this.#file.write(seal.trailer, seal.trailerOffset);
+    this.id = seal?.id ?? null;
+  }
+
+  #seal(digests: PageDigests, head: readonly Piece[], meta: SnapshotMeta): EncodedSeal {
+    const bitmaps = this.#states.map(({ bitmap }) => bitmap);
+    const sections = encodeDigests(digests.finish(bitmaps, this.#regions(head)));
+    return encodeSeal(this.#base, this.#tailEnd, meta, sections);
   }
 
   /** {@link FixedRamWriter.complete}, unless that was done, then the file's commit: fsync, rename, fsync of the folder. */
@@ -234,6 +262,7 @@ export class FixedRamWriter implements Sink {
   #writeRun(state: BlockState, batch: PageBatch, from: number, to: number, first: number): void {
     const { pageSize } = batch.block;
     const { offsets, chunk } = batch;
+    this.#digests?.batch(batch, from, to, first);
     const piece = Math.max(1, Math.floor(writeBytes / pageSize));
     const views = this.#views;
     for (let start = from; start < to; start += piece) {
@@ -297,9 +326,34 @@ export class FixedRamWriter implements Sink {
 
   #flushTail(): void {
     if (this.#tailHeld === 0) return;
-    this.#file.write(this.#tail.subarray(0, this.#tailHeld), this.#tailEnd);
-    this.#tailEnd += this.#tailHeld;
+    const held = this.#tail.subarray(0, this.#tailHeld);
     this.#tailHeld = 0;
+    this.#writeTail(held);
+  }
+
+  #writeTail(bytes: Uint8Array): void {
+    this.#tailHash.update(bytes);
+    this.#file.write(bytes, this.#tailEnd);
+    this.#tailEnd += bytes.length;
+  }
+
+  /** Every byte of the stream that is no page. */
+  #regions(head: readonly Piece[]): Region[] {
+    const regions: Region[] = head.map(({ position, bytes }, block) => ({
+      kind: block === 0 ? "HEAD" : "ENTR",
+      block,
+      offset: position,
+      length: bytes.length,
+      sha256: sha256(bytes),
+    }));
+    for (const { layout, bitmap } of this.#states) {
+      const { bitmapOffset: offset, bitmapLength: length } = layout;
+      regions.push({ kind: "BMAP", block: layout.block.index, offset, length, sha256: sha256(bitmap.bytes) });
+    }
+    const offset = this.layout.tailOffset;
+    const length = this.#tailEnd - offset;
+    regions.push({ kind: "TAIL", block: 0, offset, length, sha256: this.#tailHash.digest() });
+    return regions;
   }
 }
 

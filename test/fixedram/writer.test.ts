@@ -48,11 +48,19 @@ describe("planLayout", () => {
     const blocks = ramStart(["pc.ram", 65536], ["bios", 64]).blocks.map(({ block }) => block);
     const layout = planLayout(100, blocks);
     expect(layout.blocks.map(({ block, ...places }) => places)).toEqual([
-      { entryOffset: 100, bitmapOffset: 143, bitmapLength: 8192, pagesOffset: 2 ** 20, end: 2 ** 20 + 2 ** 28 },
+      {
+        entryOffset: 100,
+        bitmapOffset: 143,
+        bitmapLength: 8192,
+        tableOffset: 12288,
+        pagesOffset: 2 ** 20,
+        end: 2 ** 20 + 2 ** 28,
+      },
       {
         entryOffset: 2 ** 20 + 2 ** 28,
         bitmapOffset: 2 ** 20 + 2 ** 28 + 41,
         bitmapLength: 8,
+        tableOffset: 2 ** 20 + 2 ** 28 + 4096,
         pagesOffset: 2 ** 21 + 2 ** 28,
         end: 2 ** 21 + 2 ** 28 + 2 ** 18,
       },
