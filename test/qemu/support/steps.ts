@@ -12,6 +12,7 @@ import {
   type Guest,
   type GuestOptions,
   guestArgv,
+  type Heard,
   type Qemu,
   qemu,
   Serial,
@@ -77,6 +78,8 @@ export interface Resumed {
   readonly pid: number;
   readonly kind: "boot" | "linux";
   verdict(timeout?: number): Promise<Verdict>;
+  /** Asks a Linux guest something, a line. */
+  ask(text: string, pattern: RegExp): Promise<Heard>;
   /** One QMP command, on a connection of its own. */
   execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
   runState(): Promise<string>;
@@ -140,6 +143,7 @@ export async function follow(args: readonly string[], serialPath: string, kind: 
     pid: child.pid ?? -1,
     kind,
     ended,
+    ask: (text, pattern) => serial.ask(`${text}\n`, pattern, 30_000),
     verdict: (timeout) => verdictOf(serial, kind, timeout),
     execute: (command, args) => withQmp(qmp, (client) => client.execute(command, args)),
     runState: () => withQmp(qmp, runState),
