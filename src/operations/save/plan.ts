@@ -105,7 +105,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     endsByClose: facts.suppressVmdesc,
     capabilities,
     parameters: {
-      "max-bandwidth": mode === "stop" ? untilStopped(facts.ramBytes) : (options.maxBandwidth ?? 0),
+      "max-bandwidth": mode === "stop" ? untilStopped(options, facts) : (options.maxBandwidth ?? 0),
       ...(mode === "stop" ? { "downtime-limit": STOP_AT_ONCE } : {}),
       ...alwaysSet,
     },
@@ -114,11 +114,18 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
 
 /**
  * Bytes a second for the tenth of a second before QEMU stops the guest by itself, after which no limit holds. What is sent in
- * that time is sent live; so it is kept small, a few MB of low memory, and still enough for QEMU to reckon that the rest fits
- * into {@link STOP_AT_ONCE} (docs/decisions/0003).
+ * that time is sent live, which gains that tenth of a second. Where live migrations are not to be trusted it is kept small
+ * instead, a few MB of low memory; and so it is with a limit of the user's, which we keep by reading slowly. It is enough for
+ * QEMU to reckon that the rest fits into {@link STOP_AT_ONCE} (docs/decisions/0003).
  */
-function untilStopped(ramBytes: number): number {
-  return Math.max(2 ** 22, Math.ceil((ramBytes / (STOP_AT_ONCE / 1000)) * 8));
+function untilStopped(options: SaveOptions, facts: PlanFacts): number {
+  if (options.maxBandwidth === undefined && !losesMemoryLive(facts)) return 0;
+  return Math.max(2 ** 22, Math.ceil((facts.ramBytes / (STOP_AT_ONCE / 1000)) * 8));
+}
+
+/** QEMU before 8.0 loses memory of a busy guest in a long live migration under TCG (docs/decisions/0003). */
+function losesMemoryLive(facts: PlanFacts): boolean {
+  return facts.accelerator === "tcg" && facts.version.major < 8;
 }
 
 /** 8.1 is the first that lifts the write protection when a background snapshot fails (commit 3a8b81f2e6, June 2023). */
@@ -212,8 +219,7 @@ function checkMode(facts: PlanFacts, mode: SaveMode, force: boolean): void {
       },
     );
   }
-  const oldTcg = facts.accelerator === "tcg" && facts.version.major < 8;
-  if (mode === "live" && oldTcg && facts.runState === "running" && !force) {
+  if (mode === "live" && losesMemoryLive(facts) && facts.runState === "running" && !force) {
     throw new FixedramError(
       "guest.loses-memory",
       "QEMU before 8.0 loses memory of a busy guest in a live save under TCG",

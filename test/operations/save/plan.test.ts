@@ -113,6 +113,17 @@ describe("the plan", () => {
     expect(Number(large) * (STOP_AT_ONCE / 1000)).toBeGreaterThan(2 ** 40);
   });
 
+  test("stop: no limit at all where a tenth of a second of live migration can be trusted", () => {
+    const limit = (accelerator: string, major: number) =>
+      plan({}, { accelerator, ramBytes: 2 ** 20, version: { major, minor: 2, text: `${major}.2.0` } }).parameters[
+        "max-bandwidth"
+      ];
+    expect(limit("tcg", 7)).toBe(2 ** 22);
+    expect(limit("kvm", 7)).toBe(0);
+    expect(limit("tcg", 8)).toBe(0);
+    expect(limit("tcg", 10)).toBe(0);
+  });
+
   test("live: the user's limit, or none, and QEMU's own downtime", () => {
     expect(plan({ mode: "live" }).parameters).toMatchObject({ "max-bandwidth": 0, "tls-creds": "" });
     expect(plan({ mode: "live" }).parameters).not.toHaveProperty("downtime-limit");
