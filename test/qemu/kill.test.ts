@@ -84,8 +84,8 @@ async function strike(scene: Scene, blow: Blow): Promise<SaverEnd> {
 /** The saver had come to its end but for its own exit: the guest is as `--then` wants it. */
 async function isDone(scene: Scene, blow: Blow, end: SaverEnd): Promise<boolean> {
   if (end.phase !== "finish" || blow.afterwards === "resume") return false;
-  if (!scene.guest.running) return blow.afterwards === "quit";
   await scene.expectNothingLeft();
+  if (blow.afterwards === "quit" && (await scene.hasQuit())) return true;
   return blow.state === "running" && (await scene.runState()) !== "running";
 }
 
@@ -98,26 +98,40 @@ async function kill(scene: Scene, blow: Blow): Promise<void> {
   const file = await scene.file();
   if (!late) expect(file).toBe("old");
   if (end.phase === "finish") expect(file).toBe("new");
-  await scene.remember();
   if (await isDone(scene, blow, end)) {
     await scene.expectNothingLeft();
+    await lookAt(scene, blow, file);
     if (blow.afterwards === "quit" && !scene.guest.running) await scene.boot();
     else await scene.bring("running");
   } else {
-    await scene.expectAlive(blow.state);
+    // With SHUT 0 behind it no QEMU goes back to plain paused.
+    const quitting = end.phase === "finish" && blow.afterwards === "quit";
+    await scene.expectAlive(blow.state, quitting ? ["paused", "postmigrate"] : scene.pausedStates);
     if (!blow.atOnce) await scene.expectSettled();
+    await lookAt(scene, blow, file);
     await saveAgain(scene, blow);
     await scene.expectSettled();
   }
   await scene.bring("running");
   await scene.expectVerdict();
-  if (file === "new" && LONG) await scene.expectLoads();
+}
+
+/** A file that was finished although its saver was killed is a good one. */
+async function lookAt(scene: Scene, blow: Blow, file: "old" | "new"): Promise<void> {
+  if (file === "old") return;
+  await scene.remember();
+  if (LONG) await expectLoads(scene, blow.mode);
+}
+
+/** Live files of QEMU before 8 under TCG may lack pages, through no kill: which is why `save` wants --force there. */
+async function expectLoads(scene: Scene, mode: Mode): Promise<void> {
+  if (mode !== "live" || scene.guest.options.qemu.major >= 8) await scene.expectLoads();
 }
 
 /** In the same mode. A paused guest that QEMU 7.2 left in `postmigrate` must be let run before; that is said. */
 async function saveAgain(scene: Scene, blow: Blow): Promise<void> {
   const args = argsOf({ ...blow, afterwards: "resume" });
-  if (blow.state === "paused" && scene.pausedStates.includes("postmigrate")) {
+  if (blow.state === "paused" && (scene.pausedStates.includes("postmigrate") || blow.afterwards === "quit")) {
     await scene.expectSettled();
     if ((await scene.runState()) === "postmigrate") {
       const refused = await scene.saver(args).ended;
@@ -144,7 +158,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
           );
         });
       }
-      await scene.expectLoads();
+      await expectLoads(scene, mode);
     },
     TIME,
   );

@@ -38,6 +38,8 @@ export class Scene {
   #bootId = "";
   #settings = "";
   #old = "";
+  /** Of the guest whose file that is. */
+  #oldBootId = "";
 
   private constructor(options: SceneOptions) {
     this.#options = options;
@@ -88,6 +90,7 @@ export class Scene {
   /** Takes the file as it is for the old one. */
   async remember(): Promise<void> {
     this.#old = await sha256(this.out);
+    this.#oldBootId = this.#bootId;
   }
 
   /** The file: the one remembered, byte for byte, or another, which must be whole then. */
@@ -112,13 +115,24 @@ export class Scene {
     return status.status;
   }
 
+  /** QEMU has ended, or is about to: it answers no more. */
+  async hasQuit(): Promise<boolean> {
+    try {
+      await this.runState();
+      return false;
+    } catch {
+      await this.guest.exited;
+      return true;
+    }
+  }
+
   /** A guest that ran answers at once; one that was paused is where it was. */
-  async expectAlive(before: "running" | "paused"): Promise<void> {
+  async expectAlive(before: "running" | "paused", pausedStates = this.pausedStates): Promise<void> {
     if (before === "running") {
       const status = await this.guest.status(ANSWER);
       expect(status.bootId, "the guest has booted again").toBe(this.#bootId);
     }
-    const states = before === "running" ? ["running"] : this.pausedStates;
+    const states = before === "running" ? ["running"] : pausedStates;
     expect(await settles(async () => wrongState(await this.runState(), states), SETTLED)).toBeNull();
   }
 
@@ -187,7 +201,7 @@ export class Scene {
     if (state === "paused" && now !== "paused") await qmp.execute("stop");
   }
 
-  /** Another QEMU resumes the file, and the guest in there is well. The scene's guest stays as it is. */
+  /** Another QEMU resumes the file remembered, and the guest in there is well. The scene's guest stays as it is. */
   async expectLoads(): Promise<void> {
     const { disk: _, ...options } = this.guest.options;
     const target = await startGuest({ ...options, disk: false, incoming: "defer" }, this.folder);
@@ -196,7 +210,7 @@ export class Scene {
     const qmp = await target.qmp();
     if (((await qmp.execute("query-status")) as { status: string }).status !== "running") await qmp.execute("cont");
     const verdict = await target.verdict();
-    expect(verdict, verdict.said.join("\n")).toMatchObject({ ok: true, bootId: this.#bootId });
+    expect(verdict, verdict.said.join("\n")).toMatchObject({ ok: true, bootId: this.#oldBootId });
     await target.kill();
   }
 }
