@@ -7,84 +7,36 @@
  *
  * QEMU before 8.1 freezes its guest for ever when the connection of a background snapshot breaks (docs/decisions/0004): then
  * the guard listens for that connection, gives the saver a copy, and reads the stream to its end should the saver die.
+ *
+ * It starts beside every save and is hardly ever needed, on a machine that has better things to do just then. So what stands
+ * here only listens, and loads the rest (guard-work.ts) when there is something to do. Should that not load any more, for
+ * somebody replaced the installation meanwhile, the note remains and the next save puts things back.
  */
-import type { SendHandle } from "node:child_process";
-import { QmpClient } from "../../qmp/client.ts";
-import { queryMigrate } from "../../qmp/commands.ts";
-import { isAlive, readJournal, removeJournal } from "./journal.ts";
-import { putBack, removeLeftOvers, terminalStates } from "./put-back.ts";
-import { type GuardReply, type GuardRequest, Relay } from "./relay.ts";
 
-/** Milliseconds a guard goes on trying: QMP may serve somebody else just then. */
-const PATIENCE = 60_000;
-
-async function main(path: string): Promise<void> {
-  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => {});
-  const relay = new Relay();
-  if (await serve(relay)) process.exit(0);
-  if (readJournal(path) === null) process.exit(0);
-  if (relay.connected) await relay.drain(true);
-  const settled = await putBackInTime(path, relay);
-  const journal = readJournal(path);
-  if (journal !== null) removeLeftOvers(journal);
-  // Else the note stays: the next save puts things back from it.
-  if (settled) removeJournal(path);
-  process.exit(0);
-}
-
-/** @returns whether all is as it was, or there is nothing any more to put back */
-async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
-  const deadline = performance.now() + PATIENCE;
-  while (performance.now() < deadline) {
-    const journal = readJournal(path);
-    if (journal === null || (journal.qemu !== null && !isAlive(journal.qemu))) return true;
-    try {
-      const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
-      try {
-        if (relay.listening) await relay.drain(!terminalStates.has((await queryMigrate(client)).status));
-        await putBack(client, journal);
-      } finally {
-        // QMP serves one client: one that is left open would shut our own next try out.
-        client.close();
-      }
-      return true;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
-  return false;
-}
-
-/** Does what the saver asks, until `done` (true) or until the saver is gone. */
-function serve(relay: Relay): Promise<boolean> {
-  return new Promise((resolve) => {
-    process.on("message", (message) => {
-      if (message === "done") resolve(true);
-      else void answer(relay, message as GuardRequest);
+function listen(journal: string): void {
+  const early: unknown[] = [];
+  let awake = false;
+  const wake = () => {
+    if (awake) return;
+    awake = true;
+    void import("./guard-work.ts").then(({ work }) => {
+      process.off("message", onMessage);
+      return work(journal, early);
     });
-    process.once("disconnect", () => resolve(false));
-    if (!process.connected) resolve(false);
-  });
-}
-
-async function answer(relay: Relay, request: GuardRequest): Promise<void> {
-  try {
-    if (request.ask === "drain") {
-      await relay.drain(request.expected);
-      say({ reply: "drained" });
-      return;
-    }
-    await relay.listen(request.path, request.owner, (handle) => say({ reply: "connection" }, handle as SendHandle));
-    say({ reply: "listening" });
-  } catch (error) {
-    say({ reply: "failed", said: String(error) });
-  }
-}
-
-function say(reply: GuardReply, handle?: SendHandle): void {
-  // A saver that is gone hears nothing; its end is noticed elsewhere.
-  if (process.connected) process.send?.(reply, handle, {}, () => {});
+  };
+  const onMessage = (message: unknown) => {
+    if (message === "done") process.exit(0);
+    early.push(message);
+    wake();
+  };
+  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => {});
+  process.on("message", onMessage);
+  process.once("disconnect", wake);
+  if (!process.connected) wake();
 }
 
 const path = process.argv[2];
-if (path !== undefined) await main(path);
+if (path !== undefined) listen(path);
+
+// A module, though it imports nothing at its start.
+export {};
