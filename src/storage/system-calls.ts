@@ -20,6 +20,10 @@ export interface FileSystemCalls {
   unlinkSync(path: string): void;
   /** Waits for the disk without holding the thread. */
   fsync(fd: number): Promise<void>;
+  /** The same for the bytes alone: enough for what is written on the way. */
+  fdatasync(fd: number): Promise<void>;
+  /** Closes without holding the thread. */
+  close(fd: number): Promise<void>;
   /** Reads without holding the thread. */
   read(fd: number, target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
 }
@@ -42,6 +46,8 @@ export const nodeCalls: FileSystemCalls = {
   renameSync: (from, to) => fs.renameSync(from, to),
   unlinkSync: (path) => fs.unlinkSync(path),
   fsync: (fd) => new Promise((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve()))),
+  fdatasync: (fd) => new Promise((resolve, reject) => fs.fdatasync(fd, (error) => (error ? reject(error) : resolve()))),
+  close: (fd) => new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve()))),
   read: (fd, target, offset, length, position) =>
     new Promise((resolve, reject) =>
       fs.read(fd, target, offset, length, position, (error, count) => (error ? reject(error) : resolve(count))),

@@ -136,6 +136,96 @@ describe("TargetFile", () => {
     });
   }
 
+  it("sets the disk to work every 128 MiB, one sync at a time", async () => {
+    const waiting: (() => void)[] = [];
+    const calls = withCalls({
+      writeSync: (_fd, _data, _offset, length) => length,
+      writevSync: (_fd, views) => views.reduce((sum, { length }) => sum + length, 0),
+      fdatasync: () => new Promise((resolve) => waiting.push(resolve)),
+    });
+    const file = TargetFile.create(join(folder, "a"), calls);
+    const piece = new Uint8Array(2 ** 20);
+    const write = (mib: number) => {
+      for (let i = 0; i < mib; i += 2) {
+        file.write(piece, i * piece.length);
+        file.writev([piece.subarray(0, 7), piece.subarray(7)], (i + 1) * piece.length);
+      }
+    };
+    write(126);
+    expect(waiting.length).toBe(0);
+    write(2);
+    expect(waiting.length).toBe(1);
+    write(400);
+    expect(waiting.length).toBe(1);
+    waiting[0]?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    write(2);
+    expect(waiting.length).toBe(2);
+    waiting[1]?.();
+    await file.commit();
+    expect(waiting.length).toBe(2);
+  });
+
+  it("closes only after a sync on the way, without waiting for it", async () => {
+    let end = () => {};
+    const closed: number[] = [];
+    const calls = withCalls({
+      writeSync: (_fd, _data, _offset, length) => length,
+      fdatasync: () =>
+        new Promise((resolve) => {
+          end = resolve;
+        }),
+      closeSync: (fd) => {
+        closed.push(fd);
+        fs.closeSync(fd);
+      },
+    });
+    const file = TargetFile.create(join(folder, "a"), calls);
+    file.write(new Uint8Array(128 * 2 ** 20), 0);
+    await file.abort();
+    expect(fs.readdirSync(folder)).toEqual([]);
+    expect(closed).toEqual([]);
+    end();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(closed).toEqual([file.fd]);
+  });
+
+  it("fails the commit when a sync on the way failed", async () => {
+    const out = join(folder, "guest.fram");
+    fs.writeFileSync(out, "the old one");
+    const calls = withCalls({
+      writeSync: (_fd, _data, _offset, length) => length,
+      fdatasync: () => Promise.reject(errno("EIO")),
+    });
+    for (const late of [true, false]) {
+      const file = TargetFile.create(out, calls);
+      file.write(new Uint8Array(128 * 2 ** 20), 0);
+      if (late) await new Promise((resolve) => setImmediate(resolve));
+      expect(await codeOfPromise(file.commit())).toBe("system.io");
+      await file.abort();
+      expect(fs.readFileSync(out, "utf8")).toBe("the old one");
+    }
+  });
+
+  it("gives the older file's bytes back only after the rename", async () => {
+    const out = join(folder, "guest.fram");
+    fs.writeFileSync(out, "the old one");
+    const order: string[] = [];
+    const calls = withCalls({
+      renameSync: (from, to) => {
+        order.push("rename");
+        fs.renameSync(from, to);
+      },
+      close: async (fd) => {
+        order.push(`close ${fs.readFileSync(fd, "utf8")}`);
+        fs.closeSync(fd);
+      },
+    });
+    const file = TargetFile.create(out, calls);
+    await file.commit();
+    expect(order).toEqual(["rename", "close the old one"]);
+  });
+
   it("reports a folder that cannot be synced, the file already in place", async () => {
     let syncs = 0;
     const calls = withCalls({ fsync: (fd) => (++syncs === 2 ? Promise.reject(errno("EIO")) : nodeCalls.fsync(fd)) });
