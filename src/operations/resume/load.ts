@@ -2,16 +2,11 @@ import { connect as connectSocket, type Socket } from "node:net";
 import { resolve as resolvePath } from "node:path";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError, systemError } from "../../errors.ts";
+import { writeStream } from "../../legacy/writer.ts";
 import type { RamBlock } from "../../pages/block.ts";
-import { walk } from "../../pages/plan.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import type { QmpClient, QmpEvent } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus } from "../../qmp/commands.ts";
-import { withCapability } from "../../stream/configuration.ts";
-import { Command } from "../../stream/constants.ts";
-import type { BlockEntry, RamStartRecord, StreamRecord } from "../../stream/records.ts";
-import { StreamWriter } from "../../stream/writer.ts";
-import { PageSender } from "./page-sender.ts";
 
 /** Reads: QEMU has everything, and the guest is in the state it was saved in. Sends nothing itself. */
 export class LoadWatch {
@@ -74,7 +69,11 @@ export async function loadFromStream(
   const abort = () => socket.destroy(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
   try {
-    await sendSnapshot(snapshot, (bytes) => send(socket, bytes), zeroWanted, onPages, signal);
+    await writeStream(snapshot, (bytes) => send(socket, bytes), {
+      zeroWanted,
+      onPages,
+      ...(signal === undefined ? {} : { signal }),
+    });
     await new Promise<void>((resolve) => socket.end(resolve));
   } catch (error) {
     signal?.throwIfAborted();
@@ -83,83 +82,6 @@ export async function loadFromStream(
     signal?.removeEventListener("abort", abort);
     socket.destroy();
   }
-}
-
-/**
- * A snapshot as a stream: all pages in one PART behind the setup (STARTs, early device state), everything else as it was, but
- * without mapped-ram headers, the commands that only concern the migration it was (return path, ping, postcopy) and what
- * postcopy adds to the block list.
- *
- * @param out sends bytes, valid until its promise settles
- * @throws FixedramError `file.truncated`; what `out` throws
- */
-export async function sendSnapshot(
-  snapshot: Pick<Snapshot, "records" | "ramStart" | "map">,
-  out: (bytes: Uint8Array) => Promise<void>,
-  zeroWanted: (block: RamBlock) => boolean,
-  onPages: (bytes: number) => void,
-  signal?: AbortSignal,
-): Promise<void> {
-  let pending: Promise<void> = Promise.resolve();
-  const writer = new StreamWriter((bytes) => {
-    const copy = bytes.slice();
-    pending = pending.then(() => out(copy));
-    pending.catch(() => {});
-  });
-  const drained = async () => {
-    writer.flush();
-    await pending;
-  };
-  const pages = async () => {
-    writer.record({ kind: "ram-part", sectionId: snapshot.ramStart.sectionId });
-    await drained();
-    const sender = new PageSender(snapshot.map, out, zeroWanted, onPages);
-    await walk(snapshot.map, sender, signal);
-    await sender.flush();
-    writeEnd(writer, snapshot.ramStart);
-  };
-  let inPart = false;
-  let sent = false;
-  for (const record of snapshot.records) {
-    if (record.kind === "ram-part") inPart = true;
-    const framed = inPart;
-    if (inPart && record.kind === "footer") inPart = false;
-    if (framed || (record.kind === "command" && record.command !== Command.switchoverStart)) continue;
-    if (!sent && afterPages(record)) {
-      sent = true;
-      await pages();
-    }
-    if (record.kind === "configuration") writer.record(withCapability(record, "mapped-ram", false));
-    else if (record.kind === "ram-start") writer.record({ ...record, blocks: record.blocks.map(plainEntry) });
-    else writer.record(record);
-  }
-  await drained();
-}
-
-/** Whether a record stands behind the pages: what only a stream's setup may hold stays before them. */
-function afterPages(record: StreamRecord): boolean {
-  switch (record.kind) {
-    case "command":
-    case "ram-end":
-    case "device-state-uncut":
-    case "eof":
-      return true;
-    case "dirty-bitmap":
-      return record.part !== "start";
-    case "device":
-      return !record.early;
-    default:
-      return false;
-  }
-}
-
-function plainEntry(entry: BlockEntry): BlockEntry {
-  return { ...entry, mapped: null, hostPageSize: null };
-}
-
-function writeEnd(writer: StreamWriter, start: RamStartRecord): void {
-  writer.record({ kind: "ram-eos" });
-  writer.record({ kind: "footer", sectionId: start.sectionId });
 }
 
 /** With `exit-on-error` off, where QEMU (9.1) knows it, a QEMU that fails stays and tells why. */

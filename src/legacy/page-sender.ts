@@ -1,9 +1,9 @@
-import { FixedramError } from "../../errors.ts";
-import type { RamBlock } from "../../pages/block.ts";
-import type { PageMap } from "../../pages/map.ts";
-import type { ExtentVisitor } from "../../pages/plan.ts";
-import type { Store } from "../../pages/store.ts";
-import { RamFlag } from "../../stream/constants.ts";
+import { FixedramError } from "../errors.ts";
+import type { RamBlock } from "../pages/block.ts";
+import type { PageMap } from "../pages/map.ts";
+import type { ExtentVisitor } from "../pages/plan.ts";
+import type { Store } from "../pages/store.ts";
+import { RamFlag } from "../stream/constants.ts";
 
 /** Pages that go out in one write. With their 8-byte headers about 1 MiB, which a socket takes fastest. */
 const PAGES_A_WRITE = 256;

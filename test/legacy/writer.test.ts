@@ -1,18 +1,28 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openFixedRam } from "../../../src/fixedram/reader.ts";
-import { FixedRamWriter } from "../../../src/fixedram/writer.ts";
-import { sendSnapshot } from "../../../src/operations/resume/load.ts";
-import { PageSender } from "../../../src/operations/resume/page-sender.ts";
-import { Capture } from "../../../src/operations/save/capture.ts";
-import type { RamBlock } from "../../../src/pages/block.ts";
-import { walk } from "../../../src/pages/plan.ts";
-import type { PageBatch } from "../../../src/pages/sink.ts";
-import type { Store } from "../../../src/pages/store.ts";
-import { StreamReader } from "../../../src/stream/reader.ts";
-import { batch, configuration, MemoryFile, meta, ramStart, tail } from "../../fixedram/sample.ts";
-import { PAGE, piece, preamble } from "../../stream/helpers.ts";
-import { contents, device, digests, encode, failure, model, open, type Step, type Synthetic } from "../synthetic.ts";
+import { openFixedRam } from "../../src/fixedram/reader.ts";
+import { FixedRamWriter } from "../../src/fixedram/writer.ts";
+import { PageSender } from "../../src/legacy/page-sender.ts";
+import { writeStream } from "../../src/legacy/writer.ts";
+import { Capture } from "../../src/operations/save/capture.ts";
+import type { RamBlock } from "../../src/pages/block.ts";
+import { walk } from "../../src/pages/plan.ts";
+import type { PageBatch } from "../../src/pages/sink.ts";
+import type { Store } from "../../src/pages/store.ts";
+import { StreamReader } from "../../src/stream/reader.ts";
+import { batch, configuration, MemoryFile, meta, ramStart, tail } from "../fixedram/sample.ts";
+import {
+  contents,
+  device,
+  digests,
+  encode,
+  failure,
+  model,
+  open,
+  type Step,
+  type Synthetic,
+} from "../operations/synthetic.ts";
+import { PAGE, piece, preamble } from "../stream/helpers.ts";
 
 type Blocks = readonly (readonly [name: string, pages: number])[];
 
@@ -153,7 +163,7 @@ describe("PageSender", () => {
   });
 });
 
-describe("sendSnapshot: a stream, captured, sent, and captured again", () => {
+describe("writeStream: a stream, captured, sent, and captured again", () => {
   const rounds: Step[][] = [
     [
       { kind: "page", block: 0, page: 3, fill: 1 },
@@ -197,12 +207,7 @@ describe("sendSnapshot: a stream, captured, sent, and captured again", () => {
     const first = captured(encode(stream), stream.vmdesc === "none");
     const opened = await open(first);
     const parts: Buffer[] = [];
-    await sendSnapshot(
-      opened,
-      async (bytes) => void parts.push(Buffer.from(bytes)),
-      () => true,
-      () => {},
-    );
+    await writeStream(opened, async (bytes) => void parts.push(Buffer.from(bytes)), { zeroWanted: () => true });
     const sent = Buffer.concat(parts);
     expect(sent.includes("mapped-ram")).toBe(false);
     const again = captured(sent, stream.vmdesc === "none");
@@ -218,15 +223,9 @@ describe("sendSnapshot: a stream, captured, sent, and captured again", () => {
     const opened = await open(captured(encode(plain), false));
     const abort = new AbortController();
     abort.abort(new Error("enough"));
-    await expect(
-      sendSnapshot(
-        opened,
-        async () => {},
-        () => true,
-        () => {},
-        abort.signal,
-      ),
-    ).rejects.toThrow("enough");
+    await expect(writeStream(opened, async () => {}, { zeroWanted: () => true, signal: abort.signal })).rejects.toThrow(
+      "enough",
+    );
   });
 
   function captured(bytes: Uint8Array, ends: boolean): MemoryFile {
