@@ -3,6 +3,7 @@
  *
  * Every failure is a {@link FixedramError} with a code listed in docs/errors/.
  */
+export type { Container, Snapshot } from "./containers/snapshot.ts";
 export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
 export {
@@ -15,6 +16,7 @@ export {
   type SealInfo,
   type SnapshotInfo,
 } from "./operations/inspect.ts";
+export { type OpenSnapshotOptions, openSnapshot } from "./operations/open.ts";
 export type { Notice, OperationContext, Progress } from "./operations/progress.ts";
 export { type ResumeOptions, type ResumeResult, resume } from "./operations/resume.ts";
 export {

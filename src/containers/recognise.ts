@@ -58,8 +58,8 @@ function isText(head: Uint8Array): boolean {
 }
 
 /**
- * The error for a file that is no snapshot we can read: `file.empty`, `file.unfinished`, `file.compressed`,
- * `file.libvirt-image`, `file.other-format`, `file.unknown-format`. Null for a migration stream.
+ * The error for a file that is no snapshot we can read: `file.empty`, `file.unfinished`, `file.compressed`, `file.other-format`,
+ * `file.unknown-format`. Null for a migration stream and a finished libvirt save image.
  */
 export function refusal(found: Recognised, head: Uint8Array): FixedramError | null {
   switch (found.kind) {
@@ -68,7 +68,13 @@ export function refusal(found: Recognised, head: Uint8Array): FixedramError | nu
     case "empty":
       return error("file.empty", "The file is empty", undefined, "The save was not finished, or did not begin.");
     case "libvirt":
-      return libvirtRefusal(found.finished);
+      if (found.finished) return null;
+      return error(
+        "file.unfinished",
+        "This is a libvirt save image that was never finished",
+        "LibvirtQemudPart",
+        "virsh save was cut short; save again.",
+      );
     case "compressed":
       return error(
         "file.compressed",
@@ -95,23 +101,6 @@ export function refusal(found: Recognised, head: Uint8Array): FixedramError | nu
         null,
       );
   }
-}
-
-function libvirtRefusal(finished: boolean): FixedramError {
-  if (finished) {
-    return error(
-      "file.libvirt-image",
-      "This is a libvirt save image, whose stream stands behind a header",
-      "LibvirtQemudSave",
-      "Restore it with virsh restore.",
-    );
-  }
-  return error(
-    "file.unfinished",
-    "This is a libvirt save image that was never finished",
-    "LibvirtQemudPart",
-    "virsh save was cut short; save again.",
-  );
 }
 
 function wordsFor(found: Recognised): string {

@@ -1,10 +1,11 @@
 import type { SnapshotMeta } from "../fixedram/meta.ts";
 import type { SealState } from "../fixedram/seal.ts";
+import type { LibvirtHeader } from "../libvirt/header.ts";
 import type { PageMap } from "../pages/map.ts";
 import type { ConfigurationRecord, DeviceRecord, RamStartRecord, StreamRecord } from "../stream/records.ts";
 
 /** What a snapshot can be kept in. */
-export type Container = "fixed-ram" | "mapped-ram" | "stream";
+export type Container = "fixed-ram" | "mapped-ram" | "stream" | "libvirt";
 
 /**
  * A saved guest that can be read at any place, whatever file it lies in. Resume, info, map and the rest work on this alone.
@@ -30,6 +31,8 @@ export interface Snapshot extends AsyncDisposable {
   readonly streamBase: number;
   readonly streamEnd: number;
   readonly map: PageMap;
+  /** What stands before the stream in a libvirt save image; null in everything else. */
+  readonly libvirt: LibvirtHeader | null;
   readonly seal: SealState;
   /** What was recorded with the snapshot; only from a seal that can be relied on. */
   readonly meta: SnapshotMeta | null;

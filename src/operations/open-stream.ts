@@ -19,21 +19,22 @@ export function indexPath(path: string): string {
  * Opens a legacy stream: from the index beside it when there is one that fits, else by reading it through.
  *
  * @param file the store as a file; null when it has no place beside which an index could lie
- * @param limit where the stream ends at the latest, bytes
+ * @param place where the stream begins, and where it ends at the latest, bytes
  */
 export async function openStream(
   store: Store,
   file: FileStore | null,
   options: OpenSnapshotOptions,
-  limit = store.size,
+  { base = 0, limit = store.size }: { readonly base?: number; readonly limit?: number } = {},
 ): Promise<LegacyStream> {
   const { signal, onRead, pageSize, index: use = "use" } = options;
   const identity = file === null || use === "ignore" ? null : await identify(file, signal);
   if (file !== null && identity !== null) {
-    const kept = await readKept(file, identity, pageSize, signal);
+    const kept = await readKept(file, identity, base, pageSize, signal);
     if (kept !== null) return legacyStream(store, kept, null);
   }
   const opened = await openLegacy(store, {
+    base,
     limit,
     scratch: () => ScratchFile.create(),
     ...(pageSize === undefined ? {} : { pageSize }),
@@ -64,6 +65,7 @@ async function identify(file: FileStore, signal: AbortSignal | undefined): Promi
 async function readKept(
   file: FileStore,
   identity: StreamIdentity,
+  base: number,
   pageSize: number | undefined,
   signal: AbortSignal | undefined,
 ): Promise<StreamIndex | null> {
@@ -77,7 +79,7 @@ async function readKept(
     if (store.size > maxIndexFileBytes) return null;
     const bytes = new Uint8Array(store.size);
     const count = await store.read(bytes, 0, signal);
-    return decodeIndex(bytes.subarray(0, count), identity, 0, pageSize);
+    return decodeIndex(bytes.subarray(0, count), identity, base, pageSize);
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof RangeError || error instanceof FixedramError) return null;

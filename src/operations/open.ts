@@ -4,11 +4,13 @@ import { FixedramError, withPath } from "../errors.ts";
 import { openFixedRam } from "../fixedram/reader.ts";
 import { readSeal, sealedStreamEnd } from "../fixedram/seal.ts";
 import type { LegacyStream } from "../legacy/reader.ts";
+import type { LibvirtHeader } from "../libvirt/header.ts";
+import { readLibvirtHeader } from "../libvirt/reader.ts";
 import type { Store } from "../pages/store.ts";
 import { FileStore } from "../storage/file-store.ts";
 import { capabilitiesOf } from "../stream/configuration.ts";
 import { StreamReader } from "../stream/reader.ts";
-import type { ConfigurationRecord } from "../stream/records.ts";
+import type { ConfigurationRecord, StreamRecord } from "../stream/records.ts";
 import { openStream } from "./open-stream.ts";
 
 export interface OpenSnapshotOptions {
@@ -45,18 +47,52 @@ export async function openSnapshot(source: string | Store, options: OpenSnapshot
 async function openStore(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
   const { signal } = options;
   const head = new Uint8Array(Math.min(headBytes, store.size));
-  const length = await store.read(head, 0, signal);
-  const refused = refusal(recognise(head.subarray(0, length)), head);
+  const found = recognise(head.subarray(0, await store.read(head, 0, signal)));
+  if (found.kind === "libvirt" && found.finished) {
+    const libvirt = await readLibvirtHeader(store, signal);
+    refusePacked(libvirt);
+    return openAt(store, file, options, libvirt.streamBase, libvirt);
+  }
+  const refused = refusal(found, head);
   if (refused !== null) throw refused;
-  const configuration = await readConfiguration(store, signal);
-  return capabilitiesOf(configuration).includes("mapped-ram")
-    ? openMapped(store, file, options)
-    : openLegacyStream(store, file, options);
+  return openAt(store, file, options, 0, null);
 }
 
-async function openMapped(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
+async function openAt(
+  store: Store,
+  file: FileStore | null,
+  options: OpenSnapshotOptions,
+  base: number,
+  libvirt: LibvirtHeader | null,
+): Promise<Snapshot> {
+  const configuration = await readConfiguration(store, base, options.signal);
+  return capabilitiesOf(configuration).includes("mapped-ram")
+    ? openMapped(store, file, options, base, libvirt)
+    : openLegacyStream(store, file, options, base, libvirt);
+}
+
+/** Compressed images can only be read from beginning to end. */
+function refusePacked({ format, streamBase }: LibvirtHeader): void {
+  if (format === "raw" || format === "sparse") return;
+  throw new FixedramError("file.compressed", `The stream in this libvirt save image is compressed (${format})`, {
+    offset: streamBase,
+    expected: "raw or sparse",
+    found: format,
+    hint: "Restore it with virsh restore, or save with save_image_format raw or sparse.",
+  });
+}
+
+async function openMapped(
+  store: Store,
+  file: FileStore | null,
+  options: OpenSnapshotOptions,
+  base: number,
+  libvirt: LibvirtHeader | null,
+): Promise<Snapshot> {
   const { signal, pageSize } = options;
   const opened = await openFixedRam(store, {
+    base,
+    bigEndianBitmaps: libvirt?.byteOrder === "big",
     ...(signal === undefined ? {} : { signal }),
     ...(pageSize === undefined ? {} : { pageSize }),
   });
@@ -64,7 +100,7 @@ async function openMapped(store: Store, file: FileStore | null, options: OpenSna
   const close = async () => file?.close();
   return {
     ...common(store, file),
-    container: seal === null ? "mapped-ram" : "fixed-ram",
+    container: libvirt !== null ? "libvirt" : seal === null ? "mapped-ram" : "fixed-ram",
     configuration: opened.configuration,
     ramStart: opened.ramStart,
     records: opened.records,
@@ -73,6 +109,7 @@ async function openMapped(store: Store, file: FileStore | null, options: OpenSna
     streamBase: opened.streamBase,
     streamEnd: opened.streamEnd,
     map: opened.map,
+    libvirt,
     seal: opened.seal,
     meta: seal?.meta ?? null,
     loadable: file === null ? null : { path: file.name, offset: opened.streamBase },
@@ -81,8 +118,14 @@ async function openMapped(store: Store, file: FileStore | null, options: OpenSna
   };
 }
 
-async function openLegacyStream(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
-  const opened = await openSealedStream(store, file, options);
+async function openLegacyStream(
+  store: Store,
+  file: FileStore | null,
+  options: OpenSnapshotOptions,
+  base: number,
+  libvirt: LibvirtHeader | null,
+): Promise<Snapshot> {
+  const opened = await openSealedStream(store, file, options, base);
   const seal = await readSeal(store, opened.streamBase, opened.streamEnd);
   const close = async () => {
     await opened.close();
@@ -90,7 +133,7 @@ async function openLegacyStream(store: Store, file: FileStore | null, options: O
   };
   return {
     ...common(store, file),
-    container: "stream",
+    container: libvirt === null ? "stream" : "libvirt",
     configuration: opened.configuration,
     ramStart: opened.ramStart,
     records: opened.records,
@@ -99,6 +142,7 @@ async function openLegacyStream(store: Store, file: FileStore | null, options: O
     streamBase: opened.streamBase,
     streamEnd: opened.streamEnd,
     map: opened.map,
+    libvirt,
     seal,
     meta: seal.seal?.meta ?? null,
     loadable: null,
@@ -112,14 +156,15 @@ async function openSealedStream(
   store: Store,
   file: FileStore | null,
   options: OpenSnapshotOptions,
+  base: number,
 ): Promise<LegacyStream> {
   const limit = await sealedStreamEnd(store);
-  if (limit === null) return openStream(store, file, options);
+  if (limit === null) return openStream(store, file, options, { base });
   try {
-    return await openStream(store, file, options, limit);
+    return await openStream(store, file, options, { base, limit });
   } catch (error) {
     if (!(error instanceof FixedramError && error.code.startsWith("stream."))) throw error;
-    return openStream(store, file, options);
+    return openStream(store, file, options, { base });
   }
 }
 
@@ -128,17 +173,22 @@ function common(store: Store, file: FileStore | null): Pick<Snapshot, "name" | "
 }
 
 /** Reads as far as the configuration, which tells what kind of stream it is. */
-async function readConfiguration(store: Store, signal: AbortSignal | undefined): Promise<ConfigurationRecord> {
+async function readConfiguration(
+  store: Store,
+  base: number,
+  signal: AbortSignal | undefined,
+): Promise<ConfigurationRecord> {
   let configuration: ConfigurationRecord | null = null;
   const nothing = () => {};
-  const reader = new StreamReader({
-    record: (record) => {
+  const events = {
+    record: (record: StreamRecord) => {
       if (record.kind === "configuration") configuration = record;
     },
     pages: nothing,
     zeroPages: nothing,
     encoded: nothing,
-  });
+  };
+  const reader = new StreamReader(events, { base });
   const piece = new Uint8Array(512);
   while (configuration === null) {
     const count = await store.read(piece, reader.position, signal);

@@ -6,7 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { magics } from "../../src/containers/magics.ts";
 import { recognise, refusal } from "../../src/containers/recognise.ts";
 import type { FixedramError } from "../../src/errors.ts";
+import { encodeLibvirtHeader, libvirtMagic } from "../../src/libvirt/header.ts";
 import { openSnapshot } from "../../src/operations/open.ts";
+import { contentOf } from "../legacy/sample.ts";
 import { build, bytesOf, describe_, PAGE, piece, preamble } from "../stream/helpers.ts";
 
 const latin1 = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
@@ -149,5 +151,36 @@ describe("a file that is no snapshot", () => {
     expect(snapshot.map.blocks).toMatchObject([{ name: "ram", pages: 16, pageSize: PAGE }]);
     await snapshot[Symbol.asyncDispose]();
     await snapshot.close();
+  });
+
+  it("opens a raw libvirt save image as a page map, and names a compressed one", async () => {
+    const stream = build(
+      preamble,
+      piece.ramStart(),
+      piece.part(2, piece.page(3, 7, "ram")),
+      piece.device(9, "cpu", bytesOf(1)),
+      piece.eof,
+      piece.vmdesc(describe_(["cpu", 1])),
+    );
+    const image = (format: "raw" | "zstd") => {
+      const head = encodeLibvirtHeader({ xml: latin1("<domain/>"), cookie: null, wasRunning: true, format });
+      head.set(libvirtMagic());
+      return build(head, stream);
+    };
+    const path = join(folder, "image");
+    writeFileSync(path, image("raw"));
+    const snapshot = await openSnapshot(path, { index: "keep" });
+    const base = image("raw").length - stream.length;
+    expect(snapshot).toMatchObject({ container: "libvirt", streamBase: base, loadable: null });
+    expect(snapshot.libvirt).toMatchObject({ format: "raw", wasRunning: true });
+    expect((await contentOf(snapshot.map, 0, 3))?.[5]).toBe(7);
+    await snapshot.close();
+    let read = 0;
+    const again = await openSnapshot(path, { onRead: (bytes) => (read = bytes) });
+    expect((await contentOf(again.map, 0, 3))?.[5]).toBe(7);
+    expect(read).toBe(0);
+    await again.close();
+    writeFileSync(path, image("zstd"));
+    expect(await failure(path)).toMatchObject({ code: "file.compressed", details: { found: "zstd" } });
   });
 });

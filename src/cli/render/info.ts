@@ -8,6 +8,7 @@ import { plainTable } from "./table.ts";
 const formats: Readonly<Record<SnapshotInfo["container"], string>> = {
   "fixed-ram": "fixed-ram, sealed",
   "mapped-ram": "mapped-ram as QEMU writes it, no seal",
+  libvirt: "libvirt save image",
   stream: "migration stream, pages in no fixed place",
 };
 
