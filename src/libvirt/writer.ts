@@ -1,14 +1,12 @@
 /** Writing a sparse save image of libvirt: its header before a fixed-ram file whose offsets count from the image's start. */
 import { FixedramError } from "../errors.ts";
+import { FixedRamAssembly } from "../fixedram/assembly.ts";
 import type { MainRamTest } from "../fixedram/layout.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
 import { FixedRamWriter, type WritableFile } from "../fixedram/writer.ts";
+import { copyPages } from "../pages/copy.ts";
 import type { PageMap } from "../pages/map.ts";
-import { walk } from "../pages/plan.ts";
-import { Command } from "../stream/constants.ts";
 import type { ConfigurationRecord, RamStartRecord, StreamRecord } from "../stream/records.ts";
-import { StreamWriter } from "../stream/writer.ts";
-import { PageCopier } from "./copy.ts";
 import { encodeLibvirtHeader, libvirtMagic } from "./header.ts";
 
 export interface LibvirtWriterOptions {
@@ -70,7 +68,7 @@ export interface SparseSource {
  * Writes a whole snapshot into a save image that `virsh restore` takes, and commits the file.
  *
  * @param meta what a seal behind the stream records; libvirt ignores it. null leaves the image without one
- * @throws `usage.libvirt-no-xml`, `usage.libvirt-xml`, `file.ignore-shared`, `file.truncated`, `file.no-ram`,
+ * @throws `usage.libvirt-no-xml`, `usage.libvirt-xml`, `file.ignore-shared`, `file.truncated`, `stream.no-ram`,
  *   `stream.no-configuration`, `system.*`, the signal's reason; the file has been given up then
  */
 export async function writeLibvirtSparse(
@@ -80,72 +78,18 @@ export async function writeLibvirtSparse(
 ): Promise<void> {
   const { meta = null, signal, ...rest } = options;
   try {
-    const configuration = source.records.find((record) => record.kind === "configuration");
-    const ramStart = source.records.find((record) => record.kind === "ram-start");
-    if (configuration === undefined) throw new FixedramError("stream.no-configuration", "The stream names no machine");
-    if (ramStart === undefined)
-      throw new FixedramError("file.no-ram", "The stream holds no memory: it has no RAM section");
-    const writer = new LibvirtWriter(file, configuration, ramStart, rest);
-    await walk(source.map, new PageCopier(source.map, writer, signal), signal);
-    const tail = new StreamWriter((bytes) => writer.tail(bytes));
-    for (const record of tailOf(source.records, ramStart)) tail.record(record);
-    tail.end();
+    const assembly = new FixedRamAssembly(
+      (configuration, ramStart) => new LibvirtWriter(file, configuration, ramStart, rest),
+    );
+    for (const record of source.records) assembly.record(record);
+    const writer = assembly.end();
+    await copyPages(source.map, writer, signal === undefined ? {} : { signal });
     signal?.throwIfAborted();
     await writer.finish(meta);
   } catch (error) {
     await file.abort();
     throw error;
   }
-}
-
-/**
- * What stands behind the last block of a file with its pages at fixed places: the records of a stream without the PARTs that held
- * its pages, without the commands that set up a return path or postcopy, with the END that background snapshots lack, and
- * with what came before the RAM section behind its START (docs/format.md, "Sections").
- */
-function tailOf(records: readonly StreamRecord[], ramStart: RamStartRecord): StreamRecord[] {
-  const start = records.indexOf(ramStart);
-  const before = records.slice(0, start).filter(isKept);
-  const tail: StreamRecord[] = [];
-  const { sectionId } = ramStart;
-  let inPart = false;
-  let ended = false;
-  let held = before;
-  for (const record of records.slice(start + 1)) {
-    if (record.kind === "ram-part") inPart = true;
-    const framed = inPart;
-    if (record.kind === "footer") inPart = false;
-    if (framed || !isKept(record)) continue;
-    if (record.kind === "ram-end") ended = true;
-    if (!ended && endsLive(record)) {
-      tail.push({ kind: "ram-end", sectionId }, { kind: "ram-eos" }, { kind: "footer", sectionId });
-      ended = true;
-    }
-    tail.push(record);
-    if (record.kind === "footer") {
-      tail.push(...held);
-      held = [];
-    }
-  }
-  return tail;
-}
-
-function isKept(record: StreamRecord): boolean {
-  switch (record.kind) {
-    case "header":
-    case "configuration":
-    case "ram-flush":
-    case "ram-hook":
-      return false;
-    case "command":
-      return record.command > Command.postcopyAdvise;
-    default:
-      return true;
-  }
-}
-
-function endsLive(record: StreamRecord): boolean {
-  return record.kind === "device" ? !record.early : record.kind === "device-state-uncut" || record.kind === "eof";
 }
 
 function noXml(): FixedramError {

@@ -28,3 +28,11 @@ export interface Sink {
   /** Gives up: releases what is held and leaves nothing half-made behind. */
   abort(): Promise<void>;
 }
+
+/** A sink in which every page has a place, so that a page can be changed by what it held: XBZRLE needs that. */
+export interface PlacedSink extends Sink {
+  /** Writes one page that does not lie in a chunk. @param bytes a page */
+  writePage(block: RamBlock, page: number, bytes: Uint8Array): void;
+  /** Reads a page as it stands now; zeros when it was never written. @param into a page */
+  readPage(block: RamBlock, page: number, into: Uint8Array): void;
+}

@@ -1,4 +1,5 @@
 import { FixedramError } from "../../errors.ts";
+import { FixedRamAssembly } from "../../fixedram/assembly.ts";
 import type { MainRamTest } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { FixedRamWriter, type WritableFile } from "../../fixedram/writer.ts";
@@ -8,9 +9,7 @@ import type { Receiver } from "../../qemu/migration-socket.ts";
 import { Command } from "../../stream/constants.ts";
 import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import { StreamReader } from "../../stream/reader.ts";
-import type { CommandRecord, ConfigurationRecord, RamStartRecord, StreamRecord } from "../../stream/records.ts";
-import { StreamWriter } from "../../stream/writer.ts";
-import { decodeXbzrle } from "../../stream/xbzrle.ts";
+import type { StreamRecord } from "../../stream/records.ts";
 
 /**
  * Takes a migration stream chunk by chunk and puts every page at its place: socket bytes in, a fixed-ram file out. Everything
@@ -28,22 +27,10 @@ export class Capture implements Receiver, StreamEvents {
   onPing: (value: number) => void = () => {};
   /** Bytes of the device state have come. */
   onDeviceState: () => void = () => {};
-  readonly #target: WritableFile;
   readonly #onPhase: (phase: "ram" | "device-state") => void;
   readonly #onBytes: () => void;
-  readonly #mainRam: MainRamTest;
+  readonly #assembly: FixedRamAssembly;
   readonly #reader: StreamReader;
-  #writer: FixedRamWriter | null = null;
-  /** Encodes what follows the RAM section's start, into the file's tail. */
-  #tail: StreamWriter | null = null;
-  /** What came before the RAM section (dirty bitmaps, early devices): the file's tail has it behind that section's START. */
-  #held: StreamRecord[] = [];
-  #configuration: ConfigurationRecord | null = null;
-  /** Inside a RAM PART: its marks and footer are not kept, for the pages they frame are elsewhere. */
-  #inPart = false;
-  /** The RAM section's id, until its END has come. */
-  #openRam: number | null = null;
-  #page = new Uint8Array(0);
   #settle: () => void = () => {};
 
   /**
@@ -56,8 +43,9 @@ export class Capture implements Receiver, StreamEvents {
     onPhase: (phase: "ram" | "device-state") => void,
     onBytes: () => void,
   ) {
-    this.#target = target;
-    this.#mainRam = mainRam;
+    this.#assembly = new FixedRamAssembly(
+      (configuration, ramStart) => new FixedRamWriter(target, configuration, ramStart, { isMainRam: mainRam }),
+    );
     this.#onPhase = onPhase;
     this.#onBytes = onBytes;
     this.#reader = new StreamReader(this, {});
@@ -116,24 +104,24 @@ export class Capture implements Receiver, StreamEvents {
   }
 
   get machine(): string {
-    return this.#configuration?.machine ?? "";
+    return this.#assembly.configuration?.machine ?? "";
   }
 
   /** Counts of pages; zeros before the block list has come. */
   get counts(): { readonly total: number; readonly data: number; readonly zero: number; readonly rewritten: number } {
-    const writer = this.#writer;
+    const writer = this.#assembly.started;
     if (writer === null) return { total: 0, data: 0, zero: 0, rewritten: 0 };
     return { ...writer.countPages(), rewritten: writer.rewritten };
   }
 
   /** Bytes of all RAM blocks. */
   get ramBytes(): number {
-    return this.#writer?.blocks.reduce((sum, block) => sum + block.length, 0) ?? 0;
+    return this.#assembly.started?.blocks.reduce((sum, block) => sum + block.length, 0) ?? 0;
   }
 
   /** Bytes of pages written so far. */
   get pageBytes(): number {
-    return (this.#writer?.pagesWritten ?? 0) * (this.#writer?.blocks[0]?.pageSize ?? 4096);
+    return (this.#assembly.started?.pagesWritten ?? 0) * (this.#assembly.started?.blocks[0]?.pageSize ?? 4096);
   }
 
   /**
@@ -143,120 +131,26 @@ export class Capture implements Receiver, StreamEvents {
    */
   complete(meta: SnapshotMeta): void {
     if (this.#trailing !== null) throw this.#trailing;
-    this.#tail?.end();
-    this.#requireWriter().complete(meta);
+    this.#assembly.end().complete(meta);
   }
 
   record(record: StreamRecord): void {
-    switch (record.kind) {
-      case "header":
-        return;
-      case "configuration":
-        this.#configuration = record;
-        return;
-      case "ram-start":
-        this.#begin(record);
-        return;
-      case "command":
-        this.#command(record);
-        return;
-      case "ram-part":
-        this.#inPart = true;
-        return;
-      case "footer":
-        if (!this.#inPart) this.#footer(record);
-        this.#inPart = false;
-        return;
-      case "ram-eos":
-      case "ram-flush":
-      case "ram-hook":
-        if (!this.#inPart) this.#keep(record);
-        return;
-      case "ram-end":
-        this.#openRam = null;
-        this.#keep(record);
-        return;
-      default:
-        if (beginsDeviceState(record)) this.#endRam();
-        this.#keep(record);
+    if (record.kind === "command" && record.command === Command.ping) {
+      this.onPing(new DataView(record.data.buffer, record.data.byteOffset).getUint32(0));
     }
+    this.#assembly.record(record);
+    if (record.kind === "ram-start") this.#onPhase("ram");
   }
 
   pages(batch: PageBatch): void {
-    this.#requireWriter().writePages(batch);
+    this.#assembly.pages(batch);
   }
 
   zeroPages(block: RamBlock, firstPage: number, count: number): void {
-    this.#requireWriter().zeroPages(block, firstPage, count);
+    this.#assembly.zeroPages(block, firstPage, count);
   }
 
   encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {
-    if (kind !== "xbzrle") {
-      throw new FixedramError("stream.compressed-page", "QEMU sent compressed pages, which a save switches off", {
-        block: block.name,
-        page,
-      });
-    }
-    const writer = this.#requireWriter();
-    if (this.#page.length !== block.pageSize) this.#page = new Uint8Array(block.pageSize);
-    writer.readPage(block, page, this.#page);
-    decodeXbzrle(this.#page, data);
-    writer.writePage(block, page, this.#page);
+    this.#assembly.encoded(block, page, kind, data);
   }
-
-  #begin(start: RamStartRecord): void {
-    if (this.#configuration === null) {
-      throw new FixedramError("stream.no-configuration", "the stream names no machine", {
-        hint: "Machine types up to 2.3 are not supported: use a newer one.",
-      });
-    }
-    const writer = new FixedRamWriter(this.#target, this.#configuration, start, { isMainRam: this.#mainRam });
-    this.#writer = writer;
-    this.#openRam = start.sectionId;
-    this.#tail = new StreamWriter((bytes) => writer.tail(bytes));
-    this.#onPhase("ram");
-  }
-
-  /**
-   * A background snapshot's RAM section has no END. The file keeps no PARTs, so without an END its device sections could not be
-   * told from early ones, which stand behind a START (docs/format.md, "Sections").
-   */
-  #endRam(): void {
-    const sectionId = this.#openRam;
-    if (sectionId === null) return;
-    this.#openRam = null;
-    this.#keep({ kind: "ram-end", sectionId });
-    this.#keep({ kind: "ram-eos" });
-    this.#keep({ kind: "footer", sectionId });
-  }
-
-  #keep(record: StreamRecord): void {
-    if (this.#tail === null) this.#held.push(record);
-    else this.#tail.record(record);
-  }
-
-  #footer(record: StreamRecord): void {
-    this.#keep(record);
-    if (this.#tail === null || this.#held.length === 0) return;
-    // That was the footer of the RAM section's START.
-    for (const held of this.#held) this.#tail.record(held);
-    this.#held = [];
-  }
-
-  /** Commands that set up a return path or postcopy mean nothing in a file; the others are kept. */
-  #command(record: CommandRecord): void {
-    if (record.command === Command.ping)
-      this.onPing(new DataView(record.data.buffer, record.data.byteOffset).getUint32(0));
-    if (record.command > Command.postcopyAdvise) this.#keep(record);
-  }
-
-  #requireWriter(): FixedRamWriter {
-    if (this.#writer === null) throw new FixedramError("stream.no-ram", "the stream ends before its RAM section");
-    return this.#writer;
-  }
-}
-
-/** What comes behind all live sections: device state, cut or not, or the stream's end. */
-function beginsDeviceState(record: StreamRecord): boolean {
-  return record.kind === "device" ? !record.early : record.kind === "device-state-uncut" || record.kind === "eof";
 }
