@@ -36,6 +36,7 @@ _fixedram() {
     resume:--qmp) _fixedram_files; return ;;
     map:--block) :; return ;;
     map:--width) :; return ;;
+    verify:--id) :; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -43,6 +44,7 @@ _fixedram() {
       resume) _fixedram_words "--qmp --paused --run-recorded --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --json --quiet -q --help -h" ;;
+      verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -54,9 +56,10 @@ _fixedram() {
     resume) _fixedram_snapshots ;;
     info) _fixedram_snapshots ;;
     map) _fixedram_snapshots ;;
+    verify) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map doctor completions" ;;
-    "") _fixedram_words "save resume info map doctor completions help" ;;
+    help) _fixedram_words "save resume info map verify doctor completions" ;;
+    "") _fixedram_words "save resume info map verify doctor completions help" ;;
   esac
 }
 

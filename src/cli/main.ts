@@ -43,6 +43,7 @@ export const operations: Operations = {
   resume: async (options) => (await import("../operations/resume.ts")).resume(options),
   info: async (file) => (await import("../operations/inspect.ts")).info(file),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
+  verify: async (options) => (await import("../operations/verify.ts")).verify(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

@@ -2,6 +2,7 @@ import type { DoctorReport } from "../operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
+import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
 
 /**
  * All the work the command line has done for it. Each entry loads its module when it is first called, so that starting up
@@ -12,5 +13,6 @@ export interface Operations {
   resume(options: ResumeOptions): Promise<ResumeResult>;
   info(file: string): Promise<SnapshotInfo>;
   mapOf(file: string, options: { readonly block?: string; readonly width: number }): Promise<readonly BlockMap[]>;
+  verify(options: VerifyOptions): Promise<VerifyResult>;
   doctor(options: { readonly folder: string }): Promise<DoctorReport>;
 }

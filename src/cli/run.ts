@@ -15,6 +15,7 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   resume: () => import("./commands/resume.ts"),
   info: () => import("./commands/info.ts"),
   map: () => import("./commands/map.ts"),
+  verify: () => import("./commands/verify.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

@@ -38,6 +38,8 @@ export interface FixedRamFile {
   readonly vmdesc: Uint8Array | null;
   /** Every record, in stream order. */
   readonly records: readonly StreamRecord[];
+  /** Every byte of the file that is stream, neither page nor bitmap. */
+  readonly runs: readonly StreamRun[];
   /** The stream's bytes behind the last block, bytes [offset, offset + length). */
   readonly tail: { readonly offset: number; readonly length: number };
   readonly streamBase: number;
@@ -86,6 +88,7 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
     devices: stream.records.filter((record) => record.kind === "device"),
     vmdesc: stream.records.find((record) => record.kind === "vmdesc")?.bytes ?? null,
     records: stream.records,
+    runs: stream.runs,
     tail: { offset: tailStart, length: stream.end - tailStart },
     streamBase,
     streamEnd: stream.end,

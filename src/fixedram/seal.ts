@@ -11,7 +11,7 @@ import { alignUp, sameBytes } from "../bytes/numbers.ts";
 import { fromLatin1, latin1, printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
-import { blocksType, nodesType, regionsType } from "./digest-sections.ts";
+import { blocksType, type Digests, decodeDigests, nodesType, regionsType } from "./digest-sections.ts";
 import type { Piece } from "./head.ts";
 import { decodeMeta, encodeMeta, type SnapshotMeta } from "./meta.ts";
 import { decodeTrailer, encodeTrailer, sealAlignment, sha256, type Trailer, trailerBytes } from "./trailer.ts";
@@ -26,6 +26,8 @@ const knownTypes: readonly string[] = [metaType, blocksType, regionsType, nodesT
 /** More than these is damage, checked before anything is allocated. */
 const maxDirectoryBytes = 2 ** 20;
 const maxMetaBytes = 16 * 2 ** 20;
+/** Of BLKS, RGNS and NODS each: 16 TiB of pages. */
+const maxDigestBytes = 512 * 2 ** 20;
 
 /** A section of the seal as its directory lists it; offset and length, bytes, cover its 16-byte head. */
 export interface SealSection {
@@ -160,6 +162,54 @@ export async function readSeal(store: Store, streamBase: number, streamEnd: numb
     if (error instanceof FixedramError && isDamage(error.code)) return { state: "damaged", seal: null, reason: error };
     throw error;
   }
+}
+
+/**
+ * The seal at the end of a file, whatever stream stands before it; null when there is no trailer.
+ *
+ * @throws as {@link readSeal} tells, and `seal.unknown-version`, `seal.unknown-critical`
+ */
+export async function readSealAlone(store: Store): Promise<Seal | null> {
+  const offset = store.size - trailerBytes;
+  const trailer = offset < 0 ? null : decodeTrailer(await readExactly(store, offset, trailerBytes), offset);
+  return trailer === null ? null : readSealed(store, trailer, offset);
+}
+
+/**
+ * The digests a seal holds; null when it has none.
+ *
+ * @throws `seal.damaged-section`, `seal.bad-digests`, `seal.out-of-bounds`, `seal.number-too-large`
+ */
+export async function readDigests(store: Store, seal: Seal): Promise<Digests | null> {
+  const payloads: Uint8Array[] = [];
+  for (const type of [blocksType, regionsType, nodesType]) {
+    const place = seal.sections.find((section) => section.type === type);
+    if (place !== undefined) payloads.push(await readSection(store, place, maxDigestBytes));
+  }
+  const [blocks, regions, nodes] = payloads;
+  if (blocks === undefined || regions === undefined || nodes === undefined) return null;
+  return decodeDigests(blocks, regions, nodes, store.size);
+}
+
+/** The bytes behind the stream that nothing of the seal stands in, in order. @param tables those that are not in gaps of the stream */
+export function sealGaps(
+  seal: Seal,
+  fileSize: number,
+  tables: readonly { readonly offset: number; readonly length: number }[],
+): { readonly offset: number; readonly length: number }[] {
+  const parts = [
+    ...seal.sections,
+    ...tables,
+    { offset: seal.directoryOffset, length: seal.directoryLength },
+    { offset: fileSize - trailerBytes, length: trailerBytes },
+  ].sort((a, b) => a.offset - b.offset);
+  const gaps: { offset: number; length: number }[] = [];
+  let at = seal.streamEnd;
+  for (const { offset, length } of parts) {
+    if (offset > at) gaps.push({ offset: at, length: offset - at });
+    at = Math.max(at, offset + length);
+  }
+  return gaps;
 }
 
 /** What a sound trailer says about where the stream ends, bytes; null when there is none. Not yet compared with the stream. */

@@ -11,6 +11,7 @@ export interface Progress {
     | "commit"
     | "start"
     | "load"
+    | "verify"
     | "finish";
   /** Bytes of page data moved so far in this phase, and how many are expected (0: not known). */
   readonly bytes: number;

@@ -34,7 +34,7 @@ function bash(...words: string[]): string[] {
 
 describe("bash", () => {
   test("commands", () => {
-    expect(bash("")).toEqual(["completions", "doctor", "help", "info", "map", "resume", "save"]);
+    expect(bash("")).toEqual(["completions", "doctor", "help", "info", "map", "resume", "save", "verify"]);
     expect(bash("re")).toEqual(["resume"]);
     expect(bash("--")).toEqual(["--help", "--version"]);
     expect(bash("help", "s")).toEqual(["save"]);

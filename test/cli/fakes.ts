@@ -5,6 +5,7 @@ import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
 import type { ResumeResult } from "../../src/operations/resume.ts";
 import type { SaveResult } from "../../src/operations/save.ts";
+import type { VerifyResult } from "../../src/operations/verify.ts";
 
 export const MiB = 1024 ** 2;
 
@@ -105,6 +106,38 @@ export const inspected: SnapshotInfo = {
   },
 };
 
+export const verified: VerifyResult = {
+  path: "web.fram",
+  ok: true,
+  deep: false,
+  container: "fixed-ram",
+  sealState: "sealed",
+  id: "5c2e1d0f".repeat(8),
+  uuid: saved.uuid,
+  size: 533 * MiB,
+  coverage: {
+    pages: 210 * MiB,
+    regions: 300_000,
+    tables: 430_080,
+    seal: 20_480,
+    uncovered: 323 * MiB - 750_560,
+  },
+  problems: [
+    {
+      code: "seal.damaged-page",
+      message: "A page is not as it was sealed",
+      block: "pc.ram",
+      page: 12,
+      pages: 2,
+      offset: MiB + 12 * 4096,
+      length: 8192,
+    },
+  ],
+  problemsLeftOut: 0,
+  unchecked: ["Pages were not read: --deep reads them."],
+  time: 12,
+};
+
 export const mapped: readonly BlockMap[] = [
   {
     name: "pc.ram",
@@ -168,6 +201,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     resume: refuse("resume"),
     info: refuse("info"),
     mapOf: refuse("mapOf"),
+    verify: refuse("verify"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -178,6 +212,7 @@ export const fakes: Operations = {
   resume: async () => resumed,
   info: async (path) => ({ ...inspected, path }),
   mapOf: async () => mapped,
+  verify: async ({ file }) => ({ ...verified, path: file }),
   doctor: async () => examined,
 };
 

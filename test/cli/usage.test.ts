@@ -18,20 +18,20 @@ describe("what is wrong with the command line is said in our words, with what wa
   `));
   test("an unknown command", async () =>
     expect(await complaint("frobnicate")).toMatchInlineSnapshot(`
-    "
-    error: there is no command frobnicate [usage.unknown-command]
-      expected: save, resume, info, map, doctor, completions
-      try: fixedram --help shows what there is.
-    "
-  `));
+      "
+      error: there is no command frobnicate [usage.unknown-command]
+        expected: save, resume, info, map, verify, doctor, completions
+        try: fixedram --help shows what there is.
+      "
+    `));
   test("no command", async () =>
     expect(await complaint()).toMatchInlineSnapshot(`
-    "
-    error: a command is missing [usage.missing-command]
-      expected: save, resume, info, map, doctor, completions
-      try: fixedram --help shows what there is.
-    "
-  `));
+      "
+      error: a command is missing [usage.missing-command]
+        expected: save, resume, info, map, verify, doctor, completions
+        try: fixedram --help shows what there is.
+      "
+    `));
   test("a misspelt option", async () =>
     expect(await complaint("save", "x", "--qpm", "z")).toMatchInlineSnapshot(`
       "

@@ -19,6 +19,7 @@ const phaseNames: Readonly<Record<Progress["phase"], string>> = {
   commit: "finishing",
   start: "starting",
   load: "loading",
+  verify: "verifying",
   finish: "finishing",
 };
 

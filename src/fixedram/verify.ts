@@ -1,0 +1,203 @@
+import { createHash } from "node:crypto";
+import { bitmapBytes, type PageBitmap } from "../bytes/bitmap.ts";
+import { sameBytes } from "../bytes/numbers.ts";
+import { printable } from "../bytes/text.ts";
+import { isZero } from "../bytes/zero.ts";
+import { FixedramError } from "../errors.ts";
+import type { Store } from "../pages/store.ts";
+import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
+import { type Digests, nodesOf, type Region } from "./digest-sections.ts";
+import { tableBytes } from "./digest-table.ts";
+import { Problems } from "./problems.ts";
+import { type FixedRamFile, openFixedRam } from "./reader.ts";
+import { readDigests, type Seal, type SealState, sealGaps } from "./seal.ts";
+import { sealAlignment } from "./trailer.ts";
+import { NodeCheck, rootMatches } from "./verify-node.ts";
+import { PageVerifier, readSealedBitmap } from "./verify-pages.ts";
+
+/** Bytes of bitmaps that the quick check reads: those of 1 TiB of RAM. */
+const quickBitmaps = 32 * 2 ** 20;
+const readBytes = 128 * 1024;
+
+export interface VerifyOptions {
+  /** Read every page too. */
+  readonly deep?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of pages read so far and to be read, of the deep check. */
+  readonly onBytes?: ((bytes: number, total: number) => void) | undefined;
+}
+
+export interface SealCheck {
+  readonly state: SealState["state"];
+  readonly problems: Problems;
+  /** What the digests cover; null when there are none that can be relied on. */
+  readonly coverage: Coverage | null;
+  /** Sentences: what was not checked, and why. */
+  readonly unchecked: readonly string[];
+}
+
+/**
+ * Compares a sealed mapped-ram file with its seal (docs/format.md, "What a verifier does"). Damage is told in the result, not thrown.
+ *
+ * Quick: the seal, every byte of the stream that is no page, and bitmaps up to 32 MiB in all. Deep: all bitmaps, pages and tables.
+ *
+ * @param seal whose trailer, directory and META have been checked
+ * @throws `system.*`, `file.truncated` when the file changes meanwhile, the signal's reason
+ */
+export async function checkSealed(store: Store, seal: Seal, options: VerifyOptions = {}): Promise<SealCheck> {
+  const problems = new Problems();
+  const unchecked: string[] = [];
+  const digests = await attempt(problems, () => readDigests(store, seal));
+  if (digests === null) {
+    if (problems.count === 0) unchecked.push("The seal holds no digests: pages and device state were not checked.");
+    const opened = await attempt(problems, () => openFixedRam(store, openOptions(seal, options)));
+    return { state: opened?.seal.state ?? stateOf(problems), problems, coverage: null, unchecked };
+  }
+  await checkGaps(store, seal, digests, problems);
+  const damaged = await checkRegions(store, digests, options, problems, unchecked);
+  // A structure that cannot be read is news only where the stream's own bytes are as they were.
+  const structure = new Problems();
+  const opened = await attempt(structure, () => openFixedRam(store, openOptions(seal, options)));
+  if (opened?.seal.state === "stale") {
+    const { reason } = opened.seal;
+    problems.add({ code: "seal.stale", message: reason.message });
+    return { state: "stale", problems, coverage: null, unchecked };
+  }
+  if (damaged.size === 0) for (const problem of structure.list) problems.add(problem);
+  const agrees =
+    opened === null || (await attempt(problems, async () => checkCoverage(opened, digests, seal))) !== null;
+  if (options.deep === true && agrees) await checkPages(store, digests, opened, options, problems);
+  else unchecked.push(agrees ? "Pages were not read: --deep reads them." : "Pages were not read.");
+  const coverage = agrees ? coverageOf(digests, seal, store.size) : null;
+  return { state: stateOf(problems), problems, coverage, unchecked };
+}
+
+function stateOf(problems: Problems): "sealed" | "damaged" {
+  return problems.count === 0 ? "sealed" : "damaged";
+}
+
+function openOptions(seal: Seal, { signal }: VerifyOptions) {
+  return { base: seal.streamBase, allowEmpty: true, ...(signal === undefined ? {} : { signal }) };
+}
+
+/** What the work gives, or null and a problem where the file's bytes are to blame. */
+async function attempt<T>(problems: Problems, work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof FixedramError) || !/^(seal|file|stream)\./.test(error.code)) throw error;
+    if (error.code === "seal.unknown-version" || error.code === "seal.unknown-critical") throw error;
+    const { offset, block, page, found } = error.details;
+    problems.add({
+      code: error.code,
+      message: found === undefined ? error.message : `${error.message} (${found})`,
+      ...(offset === undefined ? {} : { offset }),
+      ...(block === undefined ? {} : { block }),
+      ...(page === undefined ? {} : { page }),
+    });
+    return null;
+  }
+}
+
+/** Bytes between the seal's sections mean nothing, so they are zero, and fewer than a page. */
+async function checkGaps(store: Store, seal: Seal, { blocks }: Digests, problems: Problems): Promise<void> {
+  const tables = blocks
+    .filter(({ tableOffset }) => tableOffset >= seal.streamEnd)
+    .map(({ tableOffset, pages }) => ({ offset: tableOffset, length: tableBytes(pages) }));
+  const buffer = new Uint8Array(sealAlignment);
+  for (const { offset, length } of sealGaps(seal, store.size, tables)) {
+    const bytes = buffer.subarray(0, length);
+    await store.read(bytes, offset);
+    if (length < buffer.length && isZero(bytes)) continue;
+    const message = "Bytes between the seal's sections are not zero";
+    problems.add({ code: "seal.damaged-padding", message, offset, length });
+  }
+}
+
+/** Returns the regions that are not as they were sealed. */
+async function checkRegions(
+  store: Store,
+  { regions }: Digests,
+  { deep, signal }: VerifyOptions,
+  problems: Problems,
+  unchecked: string[],
+): Promise<ReadonlySet<Region>> {
+  const damaged = new Set<Region>();
+  let bitmaps = 0;
+  let passed = 0;
+  const buffer = new Uint8Array(readBytes);
+  for (const region of regions) {
+    if (region.kind === "BMAP") {
+      bitmaps += region.length;
+      if (deep !== true && bitmaps > quickBitmaps) {
+        passed++;
+        continue;
+      }
+    }
+    if (sameBytes(await digestOf(store, region, buffer, signal), region.sha256)) continue;
+    damaged.add(region);
+    const { offset, length } = region;
+    problems.add({ code: "seal.damaged-region", message: `${nameOf(region)} is not as it was sealed`, offset, length });
+  }
+  if (passed > 0) unchecked.push(`${passed} bitmaps were not read: the quick check reads 32 MiB of them.`);
+  return damaged;
+}
+
+function nameOf({ kind, block }: Region): string {
+  switch (kind) {
+    case "HEAD":
+      return "The stream's header (machine, capabilities, first RAM block)";
+    case "ENTR":
+      return `The entry of RAM block number ${block}`;
+    case "BMAP":
+      return `The bitmap of RAM block number ${block}`;
+    case "TAIL":
+      return "The device state (with the stream's end and vmdesc)";
+  }
+}
+
+async function digestOf(
+  store: Store,
+  { offset, length }: Region,
+  buffer: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const hash = createHash("sha256");
+  for (let done = 0; done < length; ) {
+    const count = await store.read(buffer.subarray(0, Math.min(buffer.length, length - done)), offset + done, signal);
+    if (count === 0) break;
+    hash.update(buffer.subarray(0, count));
+    done += count;
+  }
+  return hash.digest();
+}
+
+async function checkPages(
+  store: Store,
+  digests: Digests,
+  opened: FixedRamFile | null,
+  { signal, onBytes }: VerifyOptions,
+  problems: Problems,
+): Promise<void> {
+  const total = digests.blocks.reduce((sum, { present, pageSize }) => sum + present * pageSize, 0);
+  let done = 0;
+  const verifier = new PageVerifier(store, {
+    signal,
+    onBytes: (bytes) => {
+      done += bytes;
+      onBytes?.(done, Math.max(done, total));
+    },
+  });
+  for (const [index, sealed] of digests.blocks.entries()) {
+    const name = opened?.blocks[index]?.block.name ?? `number ${index}`;
+    const entries = nodesOf(digests, index);
+    if (!rootMatches(sealed, entries)) {
+      const message = `The digests of RAM block ${printable(name)} do not match its root`;
+      problems.add({ code: "seal.bad-digests", message, block: name });
+      continue;
+    }
+    const bitmap: PageBitmap = await readSealedBitmap(store, sealed, bitmapBytes(sealed.pages));
+    const check = new NodeCheck({ name, sealed, bitmap, entries }, problems, (page) => verifier.digest(sealed, page));
+    await verifier.block(sealed, bitmap, check);
+  }
+}
