@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Child, start } from "./processes.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** FIXEDRAM_BENCH_ROOT: another checkout, built, to be measured with this benchmark. */
+const BENCH = fileURLToPath(new URL(".", import.meta.url));
+const ROOT = process.env.FIXEDRAM_BENCH_ROOT ?? fileURLToPath(new URL("..", import.meta.url));
 
 /** One process of ours: bytes of peak memory (its shared libraries and the node program included), seconds of CPU. */
 export interface Usage {
@@ -34,7 +36,7 @@ export function fixedram(args: readonly string[], folder: string): Command {
     env: {
       ...process.env,
       FIXEDRAM_BENCH_USAGE: note,
-      NODE_OPTIONS: `--require ${join(ROOT, "bench", "usage.cjs")} ${process.env.FIXEDRAM_BENCH_NODE_OPTIONS ?? ""}`,
+      NODE_OPTIONS: `--require ${join(BENCH, "usage.cjs")} ${process.env.FIXEDRAM_BENCH_NODE_OPTIONS ?? ""}`,
     },
   });
   let text = "";

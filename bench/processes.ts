@@ -2,7 +2,9 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { onPath } from "../test/qemu/harness/qemus.ts";
 
+const setpriv = onPath("setpriv");
 const children = new Set<ChildProcess>();
 const folders = new Set<string>();
 
@@ -30,8 +32,9 @@ export interface Child {
   kill(signal?: NodeJS.Signals): Promise<Exit>;
 }
 
+/** Starts a program that ends with us, even when we are killed. */
 export function start(argv: readonly string[], options: SpawnOptions): Child {
-  const [program = "", ...words] = argv;
+  const [program = "", ...words] = setpriv === undefined ? argv : [setpriv, "--pdeathsig", "KILL", "--", ...argv];
   const child = spawn(program, words, options);
   children.add(child);
   const exited = new Promise<Exit>((resolve, reject) => {
