@@ -34,6 +34,7 @@ _fixedram() {
     save:--on-limit) _fixedram_words "stop abort"; return ;;
     save:--socket-dir) _fixedram_folders; return ;;
     resume:--qmp) _fixedram_files; return ;;
+    resume:--id) :; return ;;
     map:--block) :; return ;;
     map:--width) :; return ;;
     verify:--id) :; return ;;
@@ -41,10 +42,12 @@ _fixedram() {
   if [[ $cur == -* ]]; then
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --socket-dir --force --json --quiet -q --help -h" ;;
-      resume) _fixedram_words "--qmp --paused --run-recorded --force --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;
+      seal) _fixedram_words "--json --quiet -q --help -h" ;;
+      repair) _fixedram_words "--json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -57,9 +60,11 @@ _fixedram() {
     info) _fixedram_snapshots ;;
     map) _fixedram_snapshots ;;
     verify) _fixedram_snapshots ;;
+    seal) _fixedram_snapshots ;;
+    repair) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map verify doctor completions" ;;
-    "") _fixedram_words "save resume info map verify doctor completions help" ;;
+    help) _fixedram_words "save resume info map verify seal repair doctor completions" ;;
+    "") _fixedram_words "save resume info map verify seal repair doctor completions help" ;;
   esac
 }
 

@@ -3,10 +3,12 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
   $options = @{
     'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
-    'resume' = @('--qmp', '--paused', '--run-recorded', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'resume' = @('--qmp', '--paused', '--run-recorded', '--verify', '--id', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--json', '--quiet', '-q', '--help', '-h')
     'verify' = @('--deep', '--id', '--json', '--quiet', '-q', '--help', '-h')
+    'seal' = @('--json', '--quiet', '-q', '--help', '-h')
+    'repair' = @('--json', '--quiet', '-q', '--help', '-h')
     'doctor' = @('--json', '--quiet', '-q', '--help', '-h')
     'completions' = @('--json', '--quiet', '-q', '--help', '-h')
   }
@@ -19,7 +21,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'verify', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'verify', 'seal', 'repair', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

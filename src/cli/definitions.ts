@@ -135,6 +135,12 @@ const resume: CommandDefinition = {
     },
     { name: "paused", text: "leave the guest paused" },
     { name: "run-recorded", text: "run the command recorded in FILE without asking; only for files you trust" },
+    { name: "verify", text: "check every page of FILE before, as verify --deep does" },
+    {
+      name: "id",
+      value: { name: "ID", kind: "text" },
+      text: "the snapshot must have this id, as save, info and verify print it",
+    },
     { name: "force", text: "go on although disks changed since the save, which can destroy their filesystems" },
     ...common,
   ],
@@ -210,6 +216,34 @@ const verify: CommandDefinition = {
   ],
 };
 
+const seal: CommandDefinition = {
+  name: "seal",
+  summary: "seal a snapshot that QEMU or libvirt made",
+  description: [
+    "Appends a seal to FILE, a mapped-ram file or a sparse libvirt image: digests of its pages, its headers and its device state. No byte of what is there moves, QEMU and libvirt load it as before. Nobody else may write to FILE meanwhile.",
+  ],
+  arguments: [snapshotFile],
+  options: common,
+  examples: [
+    { command: "fixedram seal guest.mapped", text: "seal a file that QEMU wrote with mapped-ram" },
+    { command: "fixedram seal guest.mapped --json | jq -r .id", text: "its id, to be demanded later with --id" },
+  ],
+};
+
+const repair: CommandDefinition = {
+  name: "repair",
+  summary: "take away half a seal, or a cut end",
+  description: [
+    "Takes half a seal off FILE (sealing was cut short), or a vmdesc that is cut where the stream is whole without it, and says what is lost by that. What else is damaged cannot be repaired: it says why, and touches nothing.",
+  ],
+  arguments: [snapshotFile],
+  options: common,
+  examples: [
+    { command: "fixedram repair web.fram", text: "repair what can be repaired" },
+    { command: "fixedram repair web.fram --json | jq .repaired", text: "what was done, for a program" },
+  ],
+};
+
 const doctor: CommandDefinition = {
   name: "doctor",
   summary: "see what this machine can do",
@@ -247,7 +281,17 @@ const completions: CommandDefinition = {
   ],
 };
 
-export const commands: readonly CommandDefinition[] = [save, resume, info, map, verify, doctor, completions];
+export const commands: readonly CommandDefinition[] = [
+  save,
+  resume,
+  info,
+  map,
+  verify,
+  seal,
+  repair,
+  doctor,
+  completions,
+];
 
 /** Options that stand without a command. */
 export const programOptions: readonly OptionDefinition[] = [

@@ -44,6 +44,8 @@ export const operations: Operations = {
   info: async (file) => (await import("../operations/inspect.ts")).info(file),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),
+  seal: async (options) => (await import("../operations/seal.ts")).seal(options),
+  repair: async (options) => (await import("../operations/repair.ts")).repair(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

@@ -1,7 +1,9 @@
 import type { DoctorReport } from "../operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
+import type { RepairOptions, RepairResult } from "../operations/repair.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
+import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
 
 /**
@@ -14,5 +16,7 @@ export interface Operations {
   info(file: string): Promise<SnapshotInfo>;
   mapOf(file: string, options: { readonly block?: string; readonly width: number }): Promise<readonly BlockMap[]>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
+  seal(options: SealOptions): Promise<SealResult>;
+  repair(options: RepairOptions): Promise<RepairResult>;
   doctor(options: { readonly folder: string }): Promise<DoctorReport>;
 }

@@ -16,6 +16,8 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   info: () => import("./commands/info.ts"),
   map: () => import("./commands/map.ts"),
   verify: () => import("./commands/verify.ts"),
+  seal: () => import("./commands/seal.ts"),
+  repair: () => import("./commands/repair.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

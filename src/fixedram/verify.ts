@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { bitmapBytes, type PageBitmap } from "../bytes/bitmap.ts";
 import { sameBytes } from "../bytes/numbers.ts";
 import { printable } from "../bytes/text.ts";
@@ -10,6 +9,7 @@ import { type Digests, nodesOf, type Region } from "./digest-sections.ts";
 import { tableBytes } from "./digest-table.ts";
 import { Problems } from "./problems.ts";
 import { type FixedRamFile, openFixedRam } from "./reader.ts";
+import { digestOfRegion, nameOfRegion } from "./regions.ts";
 import { readDigests, type Seal, type SealState, sealGaps } from "./seal.ts";
 import { sealAlignment } from "./trailer.ts";
 import { NodeCheck, rootMatches } from "./verify-node.ts";
@@ -17,7 +17,6 @@ import { PageVerifier, readSealedBitmap } from "./verify-pages.ts";
 
 /** Bytes of bitmaps that the quick check reads: those of 1 TiB of RAM. */
 const quickBitmaps = 32 * 2 ** 20;
-const readBytes = 128 * 1024;
 
 export interface VerifyOptions {
   /** Read every page too. */
@@ -125,7 +124,6 @@ async function checkRegions(
   const damaged = new Set<Region>();
   let bitmaps = 0;
   let passed = 0;
-  const buffer = new Uint8Array(readBytes);
   for (const region of regions) {
     if (region.kind === "BMAP") {
       bitmaps += region.length;
@@ -134,42 +132,18 @@ async function checkRegions(
         continue;
       }
     }
-    if (sameBytes(await digestOf(store, region, buffer, signal), region.sha256)) continue;
+    if (sameBytes(await digestOfRegion(store, region.offset, region.length, signal), region.sha256)) continue;
     damaged.add(region);
     const { offset, length } = region;
-    problems.add({ code: "seal.damaged-region", message: `${nameOf(region)} is not as it was sealed`, offset, length });
+    problems.add({
+      code: "seal.damaged-region",
+      message: `${nameOfRegion(region)} is not as it was sealed`,
+      offset,
+      length,
+    });
   }
   if (passed > 0) unchecked.push(`${passed} bitmaps were not read: the quick check reads 32 MiB of them.`);
   return damaged;
-}
-
-function nameOf({ kind, block }: Region): string {
-  switch (kind) {
-    case "HEAD":
-      return "The stream's header (machine, capabilities, first RAM block)";
-    case "ENTR":
-      return `The entry of RAM block number ${block}`;
-    case "BMAP":
-      return `The bitmap of RAM block number ${block}`;
-    case "TAIL":
-      return "The device state (with the stream's end and vmdesc)";
-  }
-}
-
-async function digestOf(
-  store: Store,
-  { offset, length }: Region,
-  buffer: Uint8Array,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  const hash = createHash("sha256");
-  for (let done = 0; done < length; ) {
-    const count = await store.read(buffer.subarray(0, Math.min(buffer.length, length - done)), offset + done, signal);
-    if (count === 0) break;
-    hash.update(buffer.subarray(0, count));
-    done += count;
-  }
-  return hash.digest();
 }
 
 async function checkPages(

@@ -34,10 +34,21 @@ function bash(...words: string[]): string[] {
 
 describe("bash", () => {
   test("commands", () => {
-    expect(bash("")).toEqual(["completions", "doctor", "help", "info", "map", "resume", "save", "verify"]);
-    expect(bash("re")).toEqual(["resume"]);
+    expect(bash("")).toEqual([
+      "completions",
+      "doctor",
+      "help",
+      "info",
+      "map",
+      "repair",
+      "resume",
+      "save",
+      "seal",
+      "verify",
+    ]);
+    expect(bash("res")).toEqual(["resume"]);
     expect(bash("--")).toEqual(["--help", "--version"]);
-    expect(bash("help", "s")).toEqual(["save"]);
+    expect(bash("help", "sa")).toEqual(["save"]);
   });
   test("options of the command", () => {
     expect(bash("save", "--max")).toEqual(["--max-bandwidth", "--max-rounds", "--max-time"]);
@@ -84,7 +95,7 @@ describe.skipIf(!has("fish"))("fish", () => {
       .map((each) => each.split("\t")[0] ?? "");
   };
   test("commands, options, values, files", () => {
-    expect(fish("fixedram re")).toEqual(["resume"]);
+    expect(fish("fixedram res")).toEqual(["resume"]);
     expect(fish("fixedram save --max")).toEqual(["--max-bandwidth", "--max-rounds", "--max-time"]);
     expect(fish("fixedram save --mode ").sort()).toEqual(["background", "live", "stop"]);
     // fish puts the wanted suffix first and the rest behind it.

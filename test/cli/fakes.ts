@@ -3,8 +3,10 @@ import { run } from "../../src/cli/run.ts";
 import type { Surroundings } from "../../src/cli/terminal.ts";
 import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
+import type { RepairResult } from "../../src/operations/repair.ts";
 import type { ResumeResult } from "../../src/operations/resume.ts";
 import type { SaveResult } from "../../src/operations/save.ts";
+import type { SealResult } from "../../src/operations/seal.ts";
 import type { VerifyResult } from "../../src/operations/verify.ts";
 
 export const MiB = 1024 ** 2;
@@ -138,6 +140,22 @@ export const verified: VerifyResult = {
   time: 12,
 };
 
+export const sealed: SealResult = {
+  path: "guest.mapped",
+  id: verified.id ?? "",
+  uuid: saved.uuid,
+  pages: 54_016,
+  sizes: { before: 533 * MiB, after: 534 * MiB },
+  time: 212,
+};
+
+export const repaired: RepairResult = {
+  path: "web.fram",
+  repaired: "half-seal",
+  message: "Half a seal was taken away.",
+  sizes: { before: 533 * MiB + 4096, after: 533 * MiB },
+};
+
 export const mapped: readonly BlockMap[] = [
   {
     name: "pc.ram",
@@ -202,6 +220,8 @@ export function operationsWith(some: Partial<Operations>): Operations {
     info: refuse("info"),
     mapOf: refuse("mapOf"),
     verify: refuse("verify"),
+    seal: refuse("seal"),
+    repair: refuse("repair"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -212,6 +232,8 @@ export const fakes: Operations = {
   resume: async () => resumed,
   info: async (path) => ({ ...inspected, path }),
   mapOf: async () => mapped,
+  seal: async ({ file }) => ({ ...sealed, path: file }),
+  repair: async ({ file }) => ({ ...repaired, path: file }),
   verify: async ({ file }) => ({ ...verified, path: file }),
   doctor: async () => examined,
 };

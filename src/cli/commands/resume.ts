@@ -26,6 +26,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
   const file = invocation.word(0);
   const qmp = invocation.text("qmp");
   const command = invocation.tail;
+  const id = invocation.text("id");
   const runRecorded = invocation.flag("run-recorded");
   if (command !== null && command.length === 0) {
     throw new FixedramError("usage.missing-argument", "there is no QEMU command after --", {
@@ -50,6 +51,8 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
     ...(qmp === undefined ? {} : { qmp }),
     ...(command === null ? {} : { command }),
     ...(runRecorded ? { runRecorded } : {}),
+    ...(invocation.flag("verify") ? { verify: true } : {}),
+    ...(id === undefined ? {} : { id }),
     ...(invocation.flag("paused") ? { paused: true } : {}),
     ...(invocation.flag("force") ? { force: true } : {}),
   };

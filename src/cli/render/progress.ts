@@ -20,6 +20,7 @@ const phaseNames: Readonly<Record<Progress["phase"], string>> = {
   start: "starting",
   load: "loading",
   verify: "verifying",
+  seal: "sealing",
   finish: "finishing",
 };
 

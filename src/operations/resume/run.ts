@@ -18,6 +18,7 @@ import { attach, type Destination, start } from "./destination.ts";
 import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
 import { chooseTransport, otherLength, type TransportChoice, zeroPagesWanted } from "./transport.ts";
+import { requireVerified } from "./verified.ts";
 
 /** Milliseconds between two reports of progress. */
 const REPORT = 100;
@@ -39,6 +40,7 @@ export class ResumeRun {
   async go(): Promise<ResumeResult> {
     const { signal } = this.#options;
     this.#report("preflight", 0, 0);
+    await requireVerified(this.#options);
     const snapshot = await openSnapshot(this.#options.file, {
       onRead: (bytes, total) => this.#report("preflight", bytes, total),
       ...(signal === undefined ? {} : { signal }),

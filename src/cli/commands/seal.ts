@@ -1,0 +1,10 @@
+import { ExitCode } from "../../errors.ts";
+import type { Invocation } from "../command.ts";
+import { sealText } from "../render/seal.ts";
+
+export async function run(invocation: Invocation): Promise<number> {
+  const { operations } = invocation.around;
+  const result = await operations.seal({ file: invocation.word(0), ...(await invocation.context()) });
+  invocation.answer(result, (colors) => sealText(result, colors));
+  return ExitCode.ok;
+}

@@ -1,0 +1,118 @@
+import { constants } from "node:fs";
+import { FixedramError, systemError } from "../errors.ts";
+import type { Store } from "../pages/store.ts";
+import { kindOfFile } from "./file-store.ts";
+import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
+
+/**
+ * An existing regular file, open for reading and for writing at its end; nobody else keeps a copy, so callers write only where
+ * nothing stands, and bring it to disk step by step.
+ *
+ * Errors: `file.not-regular`, `system.*`, with the path.
+ */
+export class InPlaceFile implements Store {
+  readonly name: string;
+  readonly #fd: number;
+  readonly #calls: FileSystemCalls;
+  #open = true;
+
+  private constructor(name: string, fd: number, calls: FileSystemCalls) {
+    this.name = name;
+    this.#fd = fd;
+    this.#calls = calls;
+  }
+
+  static open(path: string, calls: FileSystemCalls = nodeCalls): InPlaceFile {
+    try {
+      const kind = kindOfFile(calls.statSync(path));
+      if (kind !== null) {
+        throw new FixedramError("file.not-regular", `The path leads to a ${kind}, not to a regular file`, { path });
+      }
+      return new InPlaceFile(path, calls.openSync(path, constants.O_RDWR | constants.O_NONBLOCK), calls);
+    } catch (error) {
+      throw systemError(error, path, "Opening the file to write to it");
+    }
+  }
+
+  /** Bytes, as it is now. */
+  get size(): number {
+    return Number(this.#calls.fstatSync(this.#fd, { bigint: true }).size);
+  }
+
+  /** ISO 8601, UTC. */
+  get modified(): string {
+    return new Date(Number(this.#calls.fstatSync(this.#fd, { bigint: true }).mtimeMs)).toISOString();
+  }
+
+  readonly readSync = (target: Uint8Array, position: number): number => {
+    let done = 0;
+    try {
+      while (done < target.length) {
+        const count = this.#calls.readSync(this.#fd, target, done, target.length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+    }
+    return done;
+  };
+
+  readBack(target: Uint8Array, position: number): number {
+    return this.readSync(target, position);
+  }
+
+  async read(target: Uint8Array, position: number, signal?: AbortSignal): Promise<number> {
+    let done = 0;
+    try {
+      while (done < target.length) {
+        signal?.throwIfAborted();
+        const count = await this.#calls.read(this.#fd, target, done, target.length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+    }
+    return done;
+  }
+
+  /** Writes all of `bytes` at `position`. */
+  write(bytes: Uint8Array, position: number): void {
+    let done = 0;
+    try {
+      while (done < bytes.length) {
+        const count = this.#calls.writeSync(this.#fd, bytes, done, bytes.length - done, position + done);
+        if (count <= 0) throw new FixedramError("system.io", "The system wrote nothing and named no error", {});
+        done += count;
+      }
+    } catch (error) {
+      throw systemError(error, this.name, `Writing at byte ${position + done}`);
+    }
+  }
+
+  /** Sets the file's size, bytes. */
+  truncate(size: number): void {
+    try {
+      this.#calls.ftruncateSync(this.#fd, size);
+    } catch (error) {
+      throw systemError(error, this.name, "Setting the file's size");
+    }
+  }
+
+  /** Waits until every byte is on disk. A failed one is never tried again: the system forgets what it lost. */
+  async sync(): Promise<void> {
+    try {
+      await this.#calls.fsync(this.#fd);
+    } catch (error) {
+      throw systemError(error, this.name, "Bringing the file to disk");
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#calls.closeSync(this.#fd);
+  }
+}
