@@ -5,6 +5,15 @@
  */
 export type { Container, Snapshot } from "./containers/snapshot.ts";
 export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
+export type { SnapshotMeta } from "./fixedram/meta.ts";
+export type { LibvirtHeader } from "./libvirt/header.ts";
+export {
+  type ConvertOptions,
+  type ConvertResult,
+  type ConvertTarget,
+  convert,
+  type WritableStreamLike,
+} from "./operations/convert.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
 export {
   type BlockInfo,
@@ -31,5 +40,7 @@ export type { RamBlock } from "./pages/block.ts";
 export { ExtentKind, ExtentList } from "./pages/extents.ts";
 export type { PageMap } from "./pages/map.ts";
 export type { PageStream } from "./pages/page-stream.ts";
+export { type ExtentVisitor, walk } from "./pages/plan.ts";
 export type { PageBatch, Sink } from "./pages/sink.ts";
 export type { Store } from "./pages/store.ts";
+export { FileStore } from "./storage/file-store.ts";

@@ -46,7 +46,7 @@ const below = ["errors.ts", "bytes"];
 const model = [...below, "pages"];
 const formats = [...model, "stream", "fixedram"];
 const machine = [...model, "qmp", "qemu", "storage"];
-const all = [...formats, ...machine, "containers", "legacy", "libvirt", "version.ts", "operations"];
+const all = [...formats, ...machine, "containers", "legacy", "libvirt", "raw", "version.ts", "operations"];
 
 /** What each part may import besides itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -56,9 +56,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   pages: below,
   stream: model,
   fixedram: [...model, "stream"],
-  containers: formats,
+  containers: [...formats, "libvirt"],
   legacy: formats,
   libvirt: formats,
+  raw: formats,
   storage: model,
   qmp: model,
   qemu: [...model, "qmp"],
@@ -68,7 +69,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Have their tests, and no caller yet. To be taken off this list when they get one. */
-const awaited = ["libvirt/", "bytes/page-digest"];
+const awaited: readonly string[] = [];
 
 describe("imports", () => {
   test("every part of src has its place in this test", () => {

@@ -252,7 +252,7 @@ function requireAll(count: number, content: Uint8Array, offset: number, { block,
   });
 }
 
-function refusePostcopy(command: number, offset: number): void {
+export function refusePostcopy(command: number, offset: number): void {
   if (command !== Command.postcopyListen && command !== Command.postcopyRun && command !== Command.packaged) return;
   throw new FixedramError("file.postcopy", "The stream went over to postcopy: the rest of the memory is not in it", {
     offset,

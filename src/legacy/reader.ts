@@ -78,7 +78,8 @@ export async function openLegacy(store: Store, options: LegacyOptions): Promise<
   const overlay = new Overlay(options.scratch, options.maxOverlayBytes ?? 2 ** 36);
   try {
     const index = await indexStream(store, overlay, options);
-    checkPageSize(store, index);
+    const vmdesc = index.records.find((record) => record.kind === "vmdesc");
+    if (vmdesc !== undefined) checkPageSize(store.name, vmdesc.bytes, index.ramStart);
     return legacyStream(store, index, overlay.store);
   } catch (error) {
     await overlay.store?.close();
@@ -122,22 +123,25 @@ async function indexStream(store: Store, overlay: Overlay, options: LegacyOption
 
 function refuseMapped(records: readonly StreamRecord[], store: Store): void {
   const configuration = records[1];
-  if (configuration?.kind !== "configuration" || !capabilitiesOf(configuration).includes("mapped-ram")) return;
+  if (configuration?.kind === "configuration") refuseMappedRam(configuration, store.name);
+}
+
+/** For input that passes once, or a reader that looks for pages among the records. @throws `file.mapped-ram` */
+export function refuseMappedRam(configuration: ConfigurationRecord, path: string): void {
+  if (!capabilitiesOf(configuration).includes("mapped-ram")) return;
   throw new FixedramError("file.mapped-ram", "The stream's pages have a fixed place: it is no legacy stream", {
-    path: store.name,
-    hint: "Open it as a mapped-ram file.",
+    path,
+    hint: "Open it as a mapped-ram file, by its name: it cannot come through a pipe.",
   });
 }
 
 /** Only the vmdesc, at the very end, knows the page size of targets on which it does not vary. */
-function checkPageSize(store: Store, { records, ramStart }: StreamIndex): void {
-  const vmdesc = records.find((record) => record.kind === "vmdesc");
-  const used = ramStart.blocks[0]?.block.pageSize;
-  if (vmdesc === undefined || used === undefined) return;
-  const said = parseVmdesc(vmdesc.bytes).page_size;
-  if (said === undefined || said === used) return;
+export function checkPageSize(path: string, vmdesc: Uint8Array, { blocks }: RamStartRecord): void {
+  const used = blocks[0]?.block.pageSize;
+  const said = parseVmdesc(vmdesc).page_size;
+  if (said === undefined || used === undefined || said === used) return;
   throw new FixedramError("file.page-size", "The stream's own description names another page size", {
-    path: store.name,
+    path,
     expected: `${used} bytes`,
     found: `${said} bytes`,
     hint: "Open it with that page size.",

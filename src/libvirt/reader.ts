@@ -73,6 +73,10 @@ export async function openLibvirt<Indexed>(
 export interface PumpOptions {
   /** Target page size, bytes, when the stream's configuration does not say. Default 4096. */
   readonly pageSize?: number;
+  /** Waits until what was given has been taken, so that nothing piles up. */
+  readonly drained?: () => Promise<void>;
+  /** Bytes of the file read so far. */
+  readonly onRead?: (bytes: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -94,14 +98,14 @@ export async function pumpLibvirt(
   const { format, streamBase } = header;
   if (format === "sparse") throw misplaced(header);
   const base = format === "raw" ? streamBase : 0;
-  const { signal, ...rest } = options;
+  const { signal, drained, onRead, ...rest } = options;
   const reader = new StreamReader(withoutPlaces(events, header), { base, ...rest });
   // A machine without a vmdesc writes a stream that ends where its container ends, and a seal is not the stream's.
   const end = format === "raw" ? ((await sealedStreamEnd(store)) ?? store.size) : store.size;
-  const bytes = piecesOf(store, streamBase, end, signal);
+  const bytes = piecesOf(store, streamBase, end, onRead, signal);
   const stream = format === "raw" ? bytes : decompress(format, bytes, signal);
   try {
-    await pumpPieces(stream, reader, format !== "raw");
+    await pumpPieces(stream, reader, format !== "raw", drained);
   } catch (error) {
     throw format === "raw" ? error : inUnpacked(error, format);
   }
@@ -109,10 +113,16 @@ export async function pumpLibvirt(
 }
 
 /** @param drain read on behind the stream's end: the exit status of what unpacks it says whether what it gave was right */
-async function pumpPieces(stream: AsyncIterable<Uint8Array>, reader: StreamReader, drain: boolean): Promise<void> {
+async function pumpPieces(
+  stream: AsyncIterable<Uint8Array>,
+  reader: StreamReader,
+  drain: boolean,
+  drained: (() => Promise<void>) | undefined,
+): Promise<void> {
   let trailing = 0;
   for await (const chunk of stream) {
     const used = reader.complete ? 0 : reader.push(chunk);
+    await drained?.();
     if (!reader.complete) continue;
     if (!drain) return;
     trailing += chunk.length - used;
@@ -150,7 +160,13 @@ function inUnpacked(error: unknown, format: LibvirtFormat): unknown {
   return new FixedramError(error.code, error.message, { ...error.details, hint }, { cause: error.cause });
 }
 
-async function* piecesOf(store: Store, from: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* piecesOf(
+  store: Store,
+  from: number,
+  end: number,
+  onRead?: (bytes: number) => void,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   for (let at = from; at < end; ) {
     signal?.throwIfAborted();
     // A new one each time: a pipe may still hold the one before.
@@ -159,6 +175,7 @@ async function* piecesOf(store: Store, from: number, end: number, signal?: Abort
     if (count === 0) return;
     yield piece.subarray(0, count);
     at += count;
+    onRead?.(at);
   }
 }
 

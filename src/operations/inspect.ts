@@ -1,9 +1,10 @@
-import type { Container, Snapshot } from "../containers/snapshot.ts";
+import type { Container } from "../containers/snapshot.ts";
 import { FixedramError } from "../errors.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
 import { countData, dataShares } from "../pages/count.ts";
 import type { PageMap } from "../pages/map.ts";
 import { capabilitiesOf, uuidOf } from "../stream/configuration.ts";
+import { savedRunState } from "../stream/global-state.ts";
 import { openSnapshot } from "./open.ts";
 
 /** What `fixedram info` and `fixedram map` show. */
@@ -94,7 +95,7 @@ export async function info(path: string): Promise<SnapshotInfo> {
       machine: configuration.machine,
       capabilities: capabilitiesOf(configuration),
       guestUuid: uuidOf(configuration),
-      runState: runStateOf(snapshot),
+      runState: savedRunState(snapshot.devices),
       blocks: ramStart.blocks.map(({ block, mapped }) => ({
         name: block.name,
         length: block.length,
@@ -155,15 +156,6 @@ function cellsOf(map: PageMap, block: number, width: number): Pick<BlockMap, "pa
   const pages = map.blocks[block]?.pages ?? 0;
   const pagesPerCell = Math.max(1, Math.ceil(pages / Math.max(1, width)));
   return { pagesPerCell, cells: dataShares(map, block, pages, pagesPerCell) };
-}
-
-/** From the `globalstate` section: u32 size, then the state's name and a NUL in 100 bytes (QEMU migration/global_state.c). */
-function runStateOf({ devices }: Snapshot): string | null {
-  const payload = devices.find(({ name }) => name === "globalstate")?.payload;
-  if (payload === undefined || payload.length < 5) return null;
-  const text = payload.subarray(4);
-  const end = text.indexOf(0);
-  return new TextDecoder("latin1").decode(text.subarray(0, end === -1 ? text.length : end)) || null;
 }
 
 function sealInfo(meta: SnapshotMeta): SealInfo {

@@ -78,7 +78,7 @@ function refusePacked({ format, streamBase }: LibvirtHeader): void {
     offset: streamBase,
     expected: "raw or sparse",
     found: format,
-    hint: "Restore it with virsh restore, or save with save_image_format raw or sparse.",
+    hint: "Convert it first: fixedram convert IMAGE OUT.fram. virsh restore takes it as it is.",
   });
 }
 
@@ -173,7 +173,7 @@ function common(store: Store, file: FileStore | null): Pick<Snapshot, "name" | "
 }
 
 /** Reads as far as the configuration, which tells what kind of stream it is. */
-async function readConfiguration(
+export async function readConfiguration(
   store: Store,
   base: number,
   signal: AbortSignal | undefined,

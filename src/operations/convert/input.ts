@@ -1,0 +1,219 @@
+import { headBytes, recognise } from "../../containers/recognise.ts";
+import type { Container, Snapshot } from "../../containers/snapshot.ts";
+import { FixedramError, withPath } from "../../errors.ts";
+import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { readSeal, type SealState, sealedStreamEnd } from "../../fixedram/seal.ts";
+import type { LibvirtHeader } from "../../libvirt/header.ts";
+import { pumpLibvirt, readLibvirtHeader } from "../../libvirt/reader.ts";
+import type { Store } from "../../pages/store.ts";
+import { FileStore } from "../../storage/file-store.ts";
+import { capabilitiesOf } from "../../stream/configuration.ts";
+import type { StreamEvents } from "../../stream/events.ts";
+import { savedRunState } from "../../stream/global-state.ts";
+import { openSnapshot, readConfiguration } from "../open.ts";
+import { PassEvents, piecesOf, pump, streamOnly } from "./pass.ts";
+
+/** What is known of the input when all of it has been read. */
+export interface InputFacts {
+  readonly machine: string;
+  readonly runState: string | null;
+  /** What was recorded with it, from a seal that can be relied on. */
+  readonly meta: SnapshotMeta | null;
+  /** Bytes behind the stream's end that came through a pipe and are not kept. */
+  readonly trailing: number;
+}
+
+export interface PassOptions {
+  /** Memory to read into. */
+  readonly buffer: Uint8Array;
+  readonly drained: () => Promise<void>;
+  /** Bytes of the input so far. */
+  readonly onBytes: (bytes: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Something to convert: a snapshot with its pages at hand, or what can be read once. */
+export interface ConvertInput {
+  readonly name: string;
+  readonly container: Container | "pipe";
+  /** Of the file; null for a pipe. */
+  readonly file: FileStore | null;
+  readonly size: number;
+  /** What stood before the stream in a libvirt image. */
+  readonly libvirt: LibvirtHeader | null;
+  /** Null: it can be read once only, with {@link ConvertInput.pass}. */
+  readonly snapshot: Snapshot | null;
+  pass(events: StreamEvents, options: PassOptions): Promise<InputFacts>;
+  close(): Promise<void>;
+}
+
+export interface InputOptions {
+  readonly pageSize?: number;
+  /** The pages must be at hand: a stream in a file is read through first to find them. */
+  readonly random: boolean;
+  /** Take a file whose seal cannot be relied on. */
+  readonly force: boolean;
+  readonly onRead?: (bytes: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Opens what is to be converted. @throws what {@link openSnapshot} throws; `seal.*` without `force` */
+export async function openInput(
+  source: string | Store | AsyncIterable<Uint8Array>,
+  options: InputOptions,
+): Promise<ConvertInput> {
+  if (typeof source === "object" && Symbol.asyncIterator in source) return pipeInput(source, options);
+  const file = typeof source === "string" ? FileStore.open(source) : null;
+  const store = file ?? (source as Store);
+  try {
+    const pass = await passInput(store, file, options);
+    if (pass !== null) return pass;
+    // By its path, which QEMU could load; it is the same file while `file` is open.
+    const snapshot = await openSnapshot(source as string | Store, openOptions(options));
+    return await snapshotInput(snapshot, file, store.size, options.force);
+  } catch (error) {
+    await file?.close();
+    throw withPath(error, store.name);
+  }
+}
+
+function openOptions({ pageSize, onRead, signal }: InputOptions) {
+  return {
+    ...(pageSize === undefined ? {} : { pageSize }),
+    ...(onRead === undefined ? {} : { onRead }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}
+
+async function snapshotInput(
+  snapshot: Snapshot,
+  file: FileStore | null,
+  size: number,
+  force: boolean,
+): Promise<ConvertInput> {
+  const close = async () => {
+    await snapshot.close();
+    await file?.close();
+  };
+  try {
+    requireTrusted(snapshot.seal, force);
+  } catch (error) {
+    await snapshot.close();
+    throw error;
+  }
+  const facts: InputFacts = {
+    machine: snapshot.configuration.machine,
+    runState: savedRunState(snapshot.devices),
+    meta: snapshot.meta,
+    trailing: 0,
+  };
+  const { name, container, libvirt } = snapshot;
+  return { name, container, file, size, libvirt, snapshot, pass: async () => facts, close };
+}
+
+/** A stream or image that is best read in one pass; null when its pages are at hand, or must be. */
+async function passInput(store: Store, file: FileStore | null, options: InputOptions): Promise<ConvertInput | null> {
+  const { pageSize, force, random } = options;
+  const head = new Uint8Array(Math.min(headBytes, store.size));
+  const found = recognise(head.subarray(0, await store.read(head, 0, options.signal)));
+  const isImage = found.kind === "libvirt" && found.finished;
+  if (!isImage && found.kind !== "stream") return null;
+  const libvirt = isImage ? await readLibvirtHeader(store, options.signal) : null;
+  const packed = libvirt !== null && libvirt.format !== "raw" && libvirt.format !== "sparse";
+  const base = libvirt?.streamBase ?? 0;
+  if (!packed) {
+    if (random) return null;
+    const configuration = await readConfiguration(store, base, options.signal);
+    if (capabilitiesOf(configuration).includes("mapped-ram")) return null;
+  }
+  const more = pageSize === undefined ? {} : { pageSize };
+  const pass = async (to: StreamEvents, { buffer, drained, onBytes, signal }: PassOptions): Promise<InputFacts> => {
+    const events = new PassEvents(store.name, to);
+    const rest = { ...more, drained, ...(signal === undefined ? {} : { signal }) };
+    if (packed) {
+      await pumpLibvirt(store, libvirt, events, { ...rest, onRead: onBytes });
+      return factsOf(events, null, 0);
+    }
+    // Device state without a vmdesc ends where its container ends, and a seal is not the stream's.
+    const limit = (await sealedStreamEnd(store)) ?? store.size;
+    const { end } = await pump(piecesOf(store, base, limit, buffer, signal), events, { ...rest, base, onBytes });
+    const seal = await readSeal(store, base, end);
+    requireTrusted(seal, force);
+    return factsOf(events, seal.seal?.meta ?? null, 0);
+  };
+  return {
+    name: store.name,
+    container: libvirt === null ? "stream" : "libvirt",
+    file,
+    size: store.size,
+    libvirt,
+    snapshot: null,
+    pass,
+    close: async () => file?.close(),
+  };
+}
+
+function pipeInput(chunks: AsyncIterable<Uint8Array>, { pageSize }: InputOptions): ConvertInput {
+  const name = "standard input";
+  return {
+    name,
+    container: "pipe",
+    file: null,
+    size: 0,
+    libvirt: null,
+    snapshot: null,
+    pass: async (to, { drained, onBytes, signal }) => {
+      const events = new PassEvents(name, to);
+      const { trailing } = await pump(streamOnly(abortable(chunks, signal), name), events, {
+        drained,
+        onBytes,
+        ...(pageSize === undefined ? {} : { pageSize }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return factsOf(events, null, trailing);
+    },
+    close: async () => {},
+  };
+}
+
+function factsOf(events: PassEvents, meta: SnapshotMeta | null, trailing: number): InputFacts {
+  return { machine: events.configuration?.machine ?? "", runState: events.runState, meta, trailing };
+}
+
+/** What is converted gets a seal of its own: damage that a seal shows must not be sealed as if it were right. */
+function requireTrusted({ reason }: SealState, force: boolean): void {
+  if (reason === null || force) return;
+  const { code, message, details, cause } = reason;
+  const hint = "Look at it with fixedram verify; --force converts it as it is, without its record.";
+  throw new FixedramError(code, message, { ...details, hint }, { cause });
+}
+
+/** The chunks, until the signal: a pipe on which nothing comes does not hold us. */
+async function* abortable(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (signal === undefined) {
+    yield* chunks;
+    return;
+  }
+  const iterator = chunks[Symbol.asyncIterator]();
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+  });
+  aborted.catch(() => {});
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), aborted]);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
+    // Not awaited: a read under way may never end.
+    void Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+}

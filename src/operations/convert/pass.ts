@@ -1,0 +1,173 @@
+/** Input that is read once, from its beginning to its end: a pipe, a file whose pages have no fixed place, a compressed image. */
+import { headBytes, recognise, refusal } from "../../containers/recognise.ts";
+import { FixedramError } from "../../errors.ts";
+import { refusePostcopy } from "../../legacy/indexer.ts";
+import { checkPageSize, refuseMappedRam } from "../../legacy/reader.ts";
+import type { RamBlock } from "../../pages/block.ts";
+import { copyBufferBytes } from "../../pages/copy.ts";
+import type { PageBatch } from "../../pages/sink.ts";
+import type { Store } from "../../pages/store.ts";
+import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
+import { savedRunState } from "../../stream/global-state.ts";
+import { StreamReader } from "../../stream/reader.ts";
+import type { ConfigurationRecord, RamStartRecord, StreamRecord } from "../../stream/records.ts";
+
+/** Passes a stream's events on, refuses what cannot be had in one pass, and keeps what is told of the snapshot afterwards. */
+export class PassEvents implements StreamEvents {
+  configuration: ConfigurationRecord | null = null;
+  ramStart: RamStartRecord | null = null;
+  runState: string | null = null;
+  readonly #name: string;
+  readonly #to: StreamEvents;
+
+  /** @param name of the input, for messages */
+  constructor(name: string, to: StreamEvents) {
+    this.#name = name;
+    this.#to = to;
+  }
+
+  /** @throws `file.mapped-ram`, `file.postcopy`, `file.page-size` */
+  record(record: StreamRecord): void {
+    switch (record.kind) {
+      case "configuration":
+        refuseMappedRam(record, this.#name);
+        this.configuration = record;
+        break;
+      case "command":
+        refusePostcopy(record.command, 0);
+        break;
+      case "ram-start":
+        this.ramStart = record;
+        break;
+      case "device":
+        this.runState ??= savedRunState([record]);
+        break;
+      case "vmdesc":
+        if (this.ramStart !== null) checkPageSize(this.#name, record.bytes, this.ramStart);
+        break;
+    }
+    this.#to.record(record);
+  }
+
+  pages(batch: PageBatch): void {
+    this.#to.pages(batch);
+  }
+
+  zeroPages(block: RamBlock, firstPage: number, count: number): void {
+    this.#to.zeroPages(block, firstPage, count);
+  }
+
+  encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {
+    this.#to.encoded(block, page, kind, data);
+  }
+}
+
+export interface PumpOptions {
+  /** Where the stream begins, bytes. Default 0. */
+  readonly base?: number;
+  readonly pageSize?: number;
+  /** Waits until what was given has been taken, so that nothing piles up. */
+  readonly drained?: () => Promise<void>;
+  /** Bytes of the input so far. */
+  readonly onBytes?: (bytes: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Gives a stream's events, chunk by chunk. Chunks may be reused when the next is asked for.
+ *
+ * @returns where the stream ended, and how many bytes came behind it
+ * @throws `stream.*`, what the events throw, the signal's reason
+ */
+export async function pump(
+  chunks: AsyncIterable<Uint8Array>,
+  events: StreamEvents,
+  options: PumpOptions,
+): Promise<{ readonly end: number; readonly trailing: number }> {
+  const { base = 0, pageSize, drained, onBytes, signal } = options;
+  const reader = new StreamReader(events, { base, ...(pageSize === undefined ? {} : { pageSize }) });
+  let bytes = 0;
+  let trailing = 0;
+  for await (const chunk of chunks) {
+    signal?.throwIfAborted();
+    bytes += chunk.length;
+    const used = reader.complete ? 0 : reader.push(chunk);
+    trailing += chunk.length - used;
+    if (drained !== undefined) await drained();
+    onBytes?.(bytes);
+  }
+  if (!reader.complete) reader.end();
+  if (drained !== undefined) await drained();
+  return { end: reader.position, trailing };
+}
+
+/**
+ * What comes through a pipe, when it begins as a stream.
+ *
+ * @throws as {@link refusal}, by what the first bytes are
+ */
+export async function* streamOnly(chunks: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
+  let head: Uint8Array | null = new Uint8Array(0);
+  for await (const chunk of chunks) {
+    if (head === null) {
+      yield chunk;
+      continue;
+    }
+    head = joined(head, chunk);
+    if (head.length < 4) continue;
+    if (recognise(head).kind === "stream") {
+      yield head;
+      head = null;
+    } else if (head.length >= headBytes) throw refusedPipe(head, name);
+  }
+  if (head !== null) throw refusedPipe(head, name);
+}
+
+function refusedPipe(head: Uint8Array, name: string): unknown {
+  const found = recognise(head);
+  const refused = refusal(found, head);
+  if (refused !== null) return refused;
+  return new FixedramError("usage.not-through-pipe", "A libvirt save image cannot come through a pipe", {
+    path: name,
+    expected: "a migration stream",
+    found: "a libvirt save image",
+    hint: "Give the image by its name.",
+  });
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const all = new Uint8Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
+}
+
+/** A file's bytes in order, the next piece being read while the last is used. @param buffer two pieces */
+export async function* piecesOf(
+  store: Store,
+  from: number,
+  end: number,
+  buffer: Uint8Array = new Uint8Array(copyBufferBytes),
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const half = Math.floor(buffer.length / 2);
+  const halves = [buffer.subarray(0, half), buffer.subarray(half, 2 * half)] as const;
+  const read = (at: number, target: Uint8Array): Promise<number> => {
+    const reading = store.read(target.subarray(0, Math.max(0, Math.min(half, end - at))), at, signal);
+    reading.catch(() => {});
+    return reading;
+  };
+  let next = read(from, halves[0]);
+  try {
+    for (let at = from, turn = 0; at < end; turn = 1 - turn) {
+      const count = await next;
+      if (count === 0) return;
+      const piece = (turn === 0 ? halves[0] : halves[1]).subarray(0, count);
+      at += count;
+      next = read(at, turn === 0 ? halves[1] : halves[0]);
+      yield piece;
+    }
+  } finally {
+    await next.catch(() => {});
+  }
+}
