@@ -45,6 +45,8 @@ export interface DeviceInfo {
 }
 
 export interface SealInfo {
+  /** The snapshot's id: SHA-256 of the seal's directory, in hexadecimal. */
+  readonly id: string | null;
   readonly uuid: string;
   readonly created: string;
   readonly tool: string;
@@ -111,7 +113,7 @@ export async function info(path: string): Promise<SnapshotInfo> {
         version,
         size: payload.length,
       })),
-      seal: snapshot.meta === null ? null : sealInfo(snapshot.meta),
+      seal: snapshot.meta === null ? null : sealInfo(snapshot.meta, seal.seal?.id ?? null),
       sealState: seal.state,
     };
   } finally {
@@ -158,8 +160,9 @@ function cellsOf(map: PageMap, block: number, width: number): Pick<BlockMap, "pa
   return { pagesPerCell, cells: dataShares(map, block, pages, pagesPerCell) };
 }
 
-function sealInfo(meta: SnapshotMeta): SealInfo {
+function sealInfo(meta: SnapshotMeta, id: string | null): SealInfo {
   return {
+    id,
     uuid: meta.uuid,
     created: meta.created,
     tool: `${meta.tool.name} ${meta.tool.version}`,

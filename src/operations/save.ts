@@ -32,6 +32,8 @@ export interface SaveResult {
   readonly path: string;
   /** Snapshot uuid, as in the trailer. */
   readonly uuid: string;
+  /** SHA-256 of the seal's directory: what verify and resume can be asked to find. */
+  readonly id: string;
   readonly mode: SaveMode;
   readonly then: ThenAction;
   readonly qemuVersion: string;

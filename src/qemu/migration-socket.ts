@@ -7,6 +7,8 @@ import type { PrivateFolder } from "./private-folder.ts";
 export interface Receiver {
   /** The chunk is one buffer, used again: valid until the call returns. What it throws fails `ended`; reading stops. */
   chunk(bytes: Uint8Array): void;
+  /** Where chunks are to be put, if the receiver has a place for them; it decides how large they get, too. */
+  readonly buffer?: Uint8Array;
 }
 
 /** One migration connection from QEMU. */
@@ -167,7 +169,7 @@ class ReceivingSocket implements MigrationConnection {
       return limit === null || this.#paced(bytes.length, limit, began);
     };
     const began = performance.now();
-    this.#socket = withFixedBuffer(accepted, take, chunkFor(limit));
+    this.#socket = withFixedBuffer(accepted, take, bufferFor(receiver.buffer, limit));
     this.#socket.once("end", () => settle());
     this.#socket.once("close", () => settle());
     this.#socket.on("error", (error: NodeJS.ErrnoException) => {
@@ -217,15 +219,17 @@ class ReceivingSocket implements MigrationConnection {
 }
 
 /** With a limit, a tenth of a second's bytes: pauses stay short, so that nobody takes one for a QEMU that hangs. */
-function chunkFor(limit: number | null): number {
-  return limit === null ? CHUNK : Math.min(CHUNK, Math.max(1, Math.ceil(limit / 10)));
+function bufferFor(given: Uint8Array | undefined, limit: number | null): Uint8Array {
+  const most = given?.length ?? CHUNK;
+  const length = limit === null ? most : Math.min(most, Math.max(1, Math.ceil(limit / 10)));
+  return given === undefined ? Buffer.allocUnsafeSlow(length) : given.subarray(0, length);
 }
 
 /**
  * `createServer` knows no `onread`, which reads into one buffer and is twice as fast as `data` events. The accepted socket's
  * handle is private to Node: this is the only place that takes it, and where it is missing the events serve.
  */
-function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean, chunk: number): Socket {
+function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean, buffer: Uint8Array): Socket {
   const handle = (accepted as unknown as { _handle?: { reading?: boolean } | null })._handle;
   if (handle === undefined || handle === null) {
     accepted.on("data", take);
@@ -233,7 +237,6 @@ function withFixedBuffer(accepted: Socket, take: (bytes: Uint8Array) => boolean,
     return accepted;
   }
   (accepted as unknown as { _handle: null })._handle = null;
-  const buffer = Buffer.allocUnsafeSlow(chunk);
   const options = {
     handle,
     allowHalfOpen: true,

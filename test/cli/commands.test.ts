@@ -24,6 +24,7 @@ describe("save", () => {
         file      533 MiB, 211 MiB on disk
         time      1.9 s (memory 1.6 s, to disk 212 ms), 269 MiB/s of RAM
         snapshot  6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
+        id        5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
       "
     `));
 
@@ -48,6 +49,7 @@ describe("save", () => {
         file      533 MiB, 211 MiB on disk
         time      1.9 s (memory 1.6 s, to disk 212 ms), 269 MiB/s of RAM
         snapshot  6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
+        id        5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
       "
     `);
   });
@@ -262,6 +264,7 @@ describe("info", () => {
         run state     running
         made          2026-11-23T16:49:29Z by fixedram 0.1.0
         snapshot      6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
+        id            5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
         capabilities  mapped-ram
         RAM           512 MiB
         file          533 MiB, 211 MiB on disk

@@ -14,6 +14,7 @@ export const MiB = 1024 ** 2;
 export const saved: SaveResult = {
   path: "web.fram",
   uuid: "6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11",
+  id: "5c2e1d0f".repeat(8),
   mode: "live",
   // biome-ignore lint/suspicious/noThenProperty: the name of the option --then; a string, never awaited
   then: "resume",
@@ -87,6 +88,7 @@ export const inspected: SnapshotInfo = {
     { name: "apic", instance: 0, version: 3, size: 182 },
   ],
   seal: {
+    id: saved.id,
     uuid: saved.uuid,
     created: "2026-11-23T16:49:29Z",
     tool: "fixedram 0.1.0",
@@ -114,7 +116,7 @@ export const verified: VerifyResult = {
   deep: false,
   container: "fixed-ram",
   sealState: "sealed",
-  id: "5c2e1d0f".repeat(8),
+  id: saved.id,
   uuid: saved.uuid,
   size: 533 * MiB,
   coverage: {
@@ -142,7 +144,7 @@ export const verified: VerifyResult = {
 
 export const sealed: SealResult = {
   path: "guest.mapped",
-  id: verified.id ?? "",
+  id: saved.id,
   uuid: saved.uuid,
   pages: 54_016,
   sizes: { before: 533 * MiB, after: 534 * MiB },

@@ -36,6 +36,7 @@ function heading(info: SnapshotInfo, colors: Colors): string {
     ["run state", info.runState === null ? null : safe(info.runState)],
     ["made", made],
     ["snapshot", sealText(seal)],
+    ["id", seal?.id ?? null],
     ["guest uuid", info.guestUuid],
     ["capabilities", info.capabilities.map(printable).join(", ")],
     ["RAM", size(sizes.ram)],

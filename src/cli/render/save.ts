@@ -29,6 +29,7 @@ export function saveText(result: SaveResult, colors: Colors): string {
       `${duration(times.total)} (memory ${duration(times.ram)}, to disk ${duration(times.sync)})${speed === "" ? "" : `, ${speed} of RAM`}`,
     ],
     ["snapshot", result.uuid],
+    ["id", result.id],
   ]);
   return `Saved ${colors.bold(name)} to ${colors.bold(safe(result.path))} (mode ${result.mode})\n${rows.join("\n")}\n`;
 }

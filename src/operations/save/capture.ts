@@ -1,3 +1,4 @@
+import { PageHasher } from "../../bytes/page-digest.ts";
 import { FixedramError } from "../../errors.ts";
 import { FixedRamAssembly } from "../../fixedram/assembly.ts";
 import type { MainRamTest } from "../../fixedram/layout.ts";
@@ -11,16 +12,23 @@ import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import { StreamReader } from "../../stream/reader.ts";
 import type { StreamRecord } from "../../stream/records.ts";
 
+/** Large enough that a chunk holds a long run of pages, small enough to stay in the cache between socket and file. */
+const bufferBytes = 2 ** 20;
+
 /**
  * Takes a migration stream chunk by chunk and puts every page at its place: socket bytes in, a fixed-ram file out. Everything
  * is synchronous, so a slow disk slows QEMU down and nothing piles up here.
  */
 export class Capture implements Receiver, StreamEvents {
+  /** For the socket to read into: pages that lie here are hashed where they are. */
+  readonly buffer: Uint8Array;
   /** Bytes of the stream so far. */
   received = 0;
   /** Settles when the stream is whole, its last byte included; QEMU keeps the connection open then. */
   readonly whole: Promise<void>;
   isWhole = false;
+  /** The snapshot's id, once the file is whole. */
+  id: string | null = null;
   #trailing: FixedramError | null = null;
   #inDevices = false;
   /** Command 2 (PING) wants its value back on the return path. */
@@ -43,8 +51,11 @@ export class Capture implements Receiver, StreamEvents {
     onPhase: (phase: "ram" | "device-state") => void,
     onBytes: () => void,
   ) {
+    const hasher = new PageHasher(bufferBytes);
+    this.buffer = hasher.region;
+    const options = { isMainRam: mainRam, hasher };
     this.#assembly = new FixedRamAssembly(
-      (configuration, ramStart) => new FixedRamWriter(target, configuration, ramStart, { isMainRam: mainRam }),
+      (configuration, ramStart) => new FixedRamWriter(target, configuration, ramStart, options),
     );
     this.#onPhase = onPhase;
     this.#onBytes = onBytes;
@@ -131,7 +142,9 @@ export class Capture implements Receiver, StreamEvents {
    */
   complete(meta: SnapshotMeta): void {
     if (this.#trailing !== null) throw this.#trailing;
-    this.#assembly.end().complete(meta);
+    const writer = this.#assembly.end();
+    writer.complete(meta);
+    this.id = writer.id;
   }
 
   record(record: StreamRecord): void {

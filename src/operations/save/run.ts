@@ -183,6 +183,7 @@ export class SaveRun {
     return {
       path: target.place.path,
       uuid: meta.uuid,
+      id: capture.id ?? "",
       mode: plan.mode,
       // biome-ignore lint/suspicious/noThenProperty: a word, not a function: await leaves the object alone
       then: plan.afterwards,
