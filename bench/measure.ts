@@ -3,6 +3,8 @@
 export interface Sample {
   /** Milliseconds, as a user sees it. */
   readonly wall: number;
+  /** Ours: the operation's own time, without the start and end of node. The peer is driven over an open QMP connection. */
+  readonly own?: number;
   /** Other figures, by name: milliseconds, or seconds of CPU where the name says so. */
   readonly more?: Readonly<Record<string, number>>;
 }
@@ -18,6 +20,8 @@ export interface Comparison {
   readonly medians: { readonly ours: number; readonly peer: number };
   /** Median of ours over median of the peer: below 1 we are faster. */
   readonly ratio: number;
+  /** The same with the operation's own time in place of the command's; null where the peer starts a program too. */
+  readonly ownRatio: number | null;
   /** Lowest and highest ratio of two runs that followed each other. */
   readonly spread: readonly [number, number];
   /** Medians of the other figures of ours. */
@@ -62,6 +66,7 @@ export async function compare(contest: Contest, runs: number): Promise<Compariso
     samples: { ours: walls, peer: theirs },
     medians,
     ratio: medians.ours / medians.peer,
+    ownRatio: mine.some(({ own }) => own === undefined) ? null : median(mine.map(({ own = 0 }) => own)) / medians.peer,
     spread: [Math.min(...ratios), Math.max(...ratios)],
     details: Object.fromEntries([...names].map((name) => [name, median(mine.map(({ more }) => more?.[name] ?? 0))])),
   };

@@ -24,7 +24,7 @@ export function saveContest(guest: BenchGuest, qemu: string, place: Place): Cont
     name: `save, ${place.name}`,
     qemu,
     ours: {
-      text: `fixedram save ${place.name === "disk" ? "(fsync of file and folder)" : ""}, start of node to its end, guest running again`,
+      text: `fixedram save${disk ? " (fsync of file and folder)" : ""}, start of node to its end, guest running again`,
       run: async () => {
         clear();
         return oursSave(guest, out, place.folder);
@@ -54,6 +54,7 @@ async function oursSave(guest: BenchGuest, out: string, folder: string): Promise
   const { total, ram, sync, guestPause } = answer.times;
   return {
     wall,
+    own: total,
     more: { total, ram, sync, pause: guestPause ?? 0, "cpu s": usage.reduce((sum, { cpu }) => sum + cpu, 0) },
   };
 }
