@@ -37,7 +37,7 @@ export function nextNode(bitmap: PageBitmap, from: number): number {
 /**
  * The digest tables of a file while it is written. Nodes are kept in memory, 1024 of them (4 MiB, the digests of 2 GiB of
  * pages) at most; where two want the same place, the older goes to the file, and is read back when it is wanted again
- * (docs/decisions/0003-digests.md).
+ * (docs/decisions/0005-digests.md).
  */
 export class DigestTable {
   readonly #file: TableFile;
