@@ -44,8 +44,10 @@ interface Blow {
 }
 
 function nextBlow(mode: Mode): Blow {
-  const phase = PHASES[kills % PHASES.length] ?? "ram";
-  const delay = chance.below(LENGTH[phase]);
+  // The short phases are easily missed: after two turns those never hit come first, and the kill as soon as can be.
+  const missed = kills < 2 * PHASES.length ? undefined : PHASES.find((one) => !hits.has(one));
+  const phase = missed ?? PHASES[kills % PHASES.length] ?? "ram";
+  const delay = missed === undefined ? chance.below(LENGTH[phase]) : 0;
   if (mode === "background")
     return { mode, phase, delay, afterwards: "resume", state: "running", atOnce: chance.next() < 0.5 };
   const afterwards = chance.pick(["resume", "resume", "pause", "quit"] as const);

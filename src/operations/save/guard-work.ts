@@ -2,7 +2,7 @@
 import type { SendHandle } from "node:child_process";
 import { QmpClient } from "../../qmp/client.ts";
 import { queryMigrate } from "../../qmp/commands.ts";
-import { isAlive, readJournal, removeJournal } from "./journal.ts";
+import { isAlive, readJournal, removeHalfWritten, removeJournal } from "./journal.ts";
 import { putBack, removeLeftOvers, terminalStates } from "./put-back.ts";
 import { type GuardReply, type GuardRequest, Relay } from "./relay.ts";
 
@@ -18,6 +18,7 @@ const PATIENCE = 60_000;
 export async function work(path: string, early: readonly unknown[]): Promise<never> {
   const relay = new Relay();
   if (await serve(relay, early)) process.exit(0);
+  removeHalfWritten(path);
   if (readJournal(path) === null) process.exit(0);
   if (relay.connected) await relay.drain(true);
   const settled = await putBackInTime(path, relay);

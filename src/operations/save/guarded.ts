@@ -27,18 +27,16 @@ export interface Guarded {
   leave(): void;
 }
 
-/** Writes the note and starts the guard. Nothing of the guest may be changed before this returns. */
+/** Starts the guard and writes the note. Nothing of the guest may be changed before this returns. */
 export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
   const path = journalPath(journal.qmp);
-  let current: Journal = { ...journal, guardPid: null };
-  writeJournal(path, current);
+  // The guard first: a note without one would have to wait for the next save.
   const guard = startGuard(path);
-  current = { ...current, guardPid: guard.pid ?? null };
+  let current: Journal = { ...journal, guardPid: guard.pid ?? null };
   try {
     writeJournal(path, current);
   } catch (error) {
     guard.kill("SIGKILL");
-    removeJournal(path);
     throw error;
   }
   return {

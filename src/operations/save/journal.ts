@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import * as v from "valibot";
 import { systemError } from "../../errors.ts";
 import { stateFolder } from "../../qemu/private-folder.ts";
@@ -59,6 +59,12 @@ export function readJournal(path: string): Journal | null {
 
 export function removeJournal(path: string): void {
   rmSync(path, { force: true });
+}
+
+/** Removes what a saver left that was killed while it wrote its note. */
+export function removeHalfWritten(path: string): void {
+  const halves = readdirSync(dirname(path)).filter((name) => name.startsWith(`${basename(path)}.`));
+  for (const name of halves) rmSync(join(dirname(path), name), { force: true });
 }
 
 /** Whether that very process still runs. */
