@@ -5,7 +5,9 @@
  */
 export type { Container, Snapshot } from "./containers/snapshot.ts";
 export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
+export type { Coverage } from "./fixedram/coverage.ts";
 export type { SnapshotMeta } from "./fixedram/meta.ts";
+export type { Problem } from "./fixedram/problems.ts";
 export type { LibvirtHeader } from "./libvirt/header.ts";
 export {
   type ConvertOptions,
@@ -27,6 +29,7 @@ export {
 } from "./operations/inspect.ts";
 export { type OpenSnapshotOptions, openSnapshot } from "./operations/open.ts";
 export type { Notice, OperationContext, Progress } from "./operations/progress.ts";
+export { type RepairOptions, type RepairResult, repair } from "./operations/repair.ts";
 export { type ResumeOptions, type ResumeResult, resume } from "./operations/resume.ts";
 export {
   type OnLimit,
@@ -36,6 +39,8 @@ export {
   save,
   type ThenAction,
 } from "./operations/save.ts";
+export { type SealOptions, type SealResult, seal } from "./operations/seal.ts";
+export { type VerifyOptions, type VerifyResult, verify } from "./operations/verify.ts";
 export type { RamBlock } from "./pages/block.ts";
 export { ExtentKind, ExtentList } from "./pages/extents.ts";
 export type { PageMap } from "./pages/map.ts";

@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { FixedramError } from "../../src/errors.ts";
-import { readSealAlone, sealGaps } from "../../src/fixedram/seal.ts";
+import { type Digests, encodeDigests, nodesOf, type SealedBlock } from "../../src/fixedram/digest-sections.ts";
+import { rootOf } from "../../src/fixedram/nodes.ts";
+import { encodeSeal, readDigests, readSealAlone, sealGaps } from "../../src/fixedram/seal.ts";
 import { checkSealed, type SealCheck } from "../../src/fixedram/verify.ts";
 import { FixedRamWriter } from "../../src/fixedram/writer.ts";
 import { batch, configuration, MemoryFile, meta, pageSize, ramStart, tail } from "./sample.ts";
@@ -237,3 +239,69 @@ describe("checkSealed", () => {
     expect([problems.list.length, problems.leftOut]).toEqual([1000, 500]);
   });
 });
+
+describe("a seal made to mislead", () => {
+  /** The file, sealed anew with other digests, every check of the seal right. */
+  async function resealed(change: (digests: Digests) => Digests): Promise<SealCheck> {
+    const copy = new MemoryFile();
+    copy.write(file.bytes(), 0);
+    const seal = await readSealAlone(copy);
+    const digests = seal === null ? null : await readDigests(copy, seal);
+    if (seal === null || digests === null) throw new Error("no digests");
+    const made = encodeSeal(seal.streamBase, seal.streamEnd, seal.meta, encodeDigests(change(digests)));
+    copy.truncate(seal.streamEnd);
+    copy.write(new Uint8Array(made.trailerOffset - seal.streamEnd), seal.streamEnd);
+    for (const { bytes, position } of made.pieces) copy.write(bytes, position);
+    copy.write(made.trailer, made.trailerOffset);
+    const again = await readSealAlone(copy);
+    if (again === null) throw new Error("no seal");
+    return checkSealed(copy, again, { deep: true });
+  }
+  const firstBlock = (changed: Partial<SealedBlock>) => (digests: Digests) => ({
+    ...digests,
+    blocks: digests.blocks.map((block, i) => (i === 0 ? { ...block, ...changed } : block)),
+  });
+
+  it("is sound when nothing is changed", async () => {
+    expect((await resealed((digests) => digests)).problems.list).toEqual([]);
+  });
+
+  it("is refused where its blocks, regions or tables are not the stream's", async () => {
+    const { tableOffset, pagesOffset } = place(0);
+    const changes: ((digests: Digests) => Digests)[] = [
+      firstBlock({ pagesOffset: pagesOffset + 4096 }),
+      firstBlock({ tableOffset: pagesOffset + 4096 }),
+      firstBlock({ tableOffset: place(1).tableOffset }),
+      firstBlock({ bitmapOffset: tableOffset }),
+      firstBlock({ root: new Uint8Array(32) }),
+      (digests) => ({ ...digests, regions: digests.regions.slice(1) }),
+      (digests) => ({ ...digests, regions: [...digests.regions, ...digests.regions.slice(0, 1)] }),
+      (digests) => ({ ...digests, blocks: digests.blocks.slice(0, 1), nodes: nodesOf(digests, 0), regions: [] }),
+    ];
+    for (const [i, change] of changes.entries()) {
+      const { state, problems } = await resealed(change);
+      expect([i, state]).toEqual([i, "damaged"]);
+      expect([i, problems.list.map(({ code }) => code)]).toEqual([i, expect.arrayContaining(["seal.bad-digests"])]);
+    }
+  });
+
+  it("names pages where nodes are missing, added, or of another block", async () => {
+    const without = await resealed((digests) => ({
+      ...firstBlock({ nodes: 3, root: rootOf(nodesOf(digests, 0).subarray(40)) })(digests),
+      nodes: digests.nodes.subarray(40),
+    }));
+    expect(without.problems.list.map(({ code }) => code)).toContain("seal.damaged-bitmap");
+    expect((await resealed(digestsWithSwappedNodes)).problems.count).toBeGreaterThan(0);
+  });
+});
+
+/** The first two nodes' digests in each other's place. */
+function digestsWithSwappedNodes(digests: Digests): Digests {
+  const nodes = digests.nodes.slice();
+  nodes.set(digests.nodes.subarray(48, 80), 8);
+  nodes.set(digests.nodes.subarray(8, 40), 48);
+  const blocks = digests.blocks.map((block, i) =>
+    i === 0 ? { ...block, root: rootOf(nodes.subarray(0, block.nodes * 40)) } : block,
+  );
+  return { ...digests, blocks, nodes };
+}
