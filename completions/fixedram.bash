@@ -38,6 +38,8 @@ _fixedram() {
     map:--block) :; return ;;
     map:--width) :; return ;;
     verify:--id) :; return ;;
+    convert:--to) _fixedram_words "fixed-ram stream libvirt-sparse raw"; return ;;
+    convert:--xml) _fixedram_files; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -48,6 +50,7 @@ _fixedram() {
       verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;
       seal) _fixedram_words "--json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
+      convert) _fixedram_words "--to --xml --force --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -62,9 +65,10 @@ _fixedram() {
     verify) _fixedram_snapshots ;;
     seal) _fixedram_snapshots ;;
     repair) _fixedram_snapshots ;;
+    convert) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map verify seal repair doctor completions" ;;
-    "") _fixedram_words "save resume info map verify seal repair doctor completions help" ;;
+    help) _fixedram_words "save resume info map verify seal repair convert doctor completions" ;;
+    "") _fixedram_words "save resume info map verify seal repair convert doctor completions help" ;;
   esac
 }
 

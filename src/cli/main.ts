@@ -46,6 +46,7 @@ export const operations: Operations = {
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),
   seal: async (options) => (await import("../operations/seal.ts")).seal(options),
   repair: async (options) => (await import("../operations/repair.ts")).repair(options),
+  convert: async (options) => (await import("./standard-streams.ts")).convertHere(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

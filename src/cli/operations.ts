@@ -1,3 +1,4 @@
+import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations/convert.ts";
 import type { DoctorReport } from "../operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
@@ -5,6 +6,14 @@ import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
 import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
+
+/** As on the command line: `-` is standard input or output, `xml` a path. */
+export interface ConvertCall extends Pick<ConvertOptions, "force" | "signal" | "onProgress" | "onNotice"> {
+  readonly input: string;
+  readonly output: string;
+  readonly to?: ConvertTarget;
+  readonly xml?: string;
+}
 
 /**
  * All the work the command line has done for it. Each entry loads its module when it is first called, so that starting up
@@ -18,5 +27,6 @@ export interface Operations {
   verify(options: VerifyOptions): Promise<VerifyResult>;
   seal(options: SealOptions): Promise<SealResult>;
   repair(options: RepairOptions): Promise<RepairResult>;
+  convert(options: ConvertCall): Promise<ConvertResult>;
   doctor(options: { readonly folder: string }): Promise<DoctorReport>;
 }

@@ -18,6 +18,7 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   verify: () => import("./commands/verify.ts"),
   seal: () => import("./commands/seal.ts"),
   repair: () => import("./commands/repair.ts"),
+  convert: () => import("./commands/convert.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

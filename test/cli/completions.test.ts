@@ -36,6 +36,7 @@ describe("bash", () => {
   test("commands", () => {
     expect(bash("")).toEqual([
       "completions",
+      "convert",
       "doctor",
       "help",
       "info",

@@ -1,6 +1,7 @@
 import type { Operations } from "../../src/cli/operations.ts";
 import { run } from "../../src/cli/run.ts";
 import type { Surroundings } from "../../src/cli/terminal.ts";
+import type { ConvertResult } from "../../src/operations/convert.ts";
 import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
 import type { RepairResult } from "../../src/operations/repair.ts";
@@ -170,6 +171,19 @@ export const mapped: readonly BlockMap[] = [
   { name: "tiny", length: 4096 * 3, pages: 3, present: 2, pagesPerCell: 1, cells: [1, 0, 1] },
 ];
 
+export const converted: ConvertResult = {
+  input: { name: "old.stream", container: "stream" },
+  path: "web.fram",
+  to: "fixed-ram",
+  machine: "pc-q35-7.2",
+  uuid: saved.uuid,
+  id: "0123456789abcdef".repeat(4),
+  pages: { total: 131_072, data: 54_016, zero: 77_056 },
+  sizes: { input: 240 * MiB, apparent: 533 * MiB, allocated: 211 * MiB },
+  times: { total: 420, copy: 390 },
+  notices: [],
+};
+
 export const examined: DoctorReport = {
   node: "v20.20.2",
   platform: "linux-x64",
@@ -224,6 +238,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     verify: refuse("verify"),
     seal: refuse("seal"),
     repair: refuse("repair"),
+    convert: refuse("convert"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -237,6 +252,7 @@ export const fakes: Operations = {
   seal: async ({ file }) => ({ ...sealed, path: file }),
   repair: async ({ file }) => ({ ...repaired, path: file }),
   verify: async ({ file }) => ({ ...verified, path: file }),
+  convert: async () => converted,
   doctor: async () => examined,
 };
 

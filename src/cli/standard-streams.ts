@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { FixedramError, systemError } from "../errors.ts";
+import { type ConvertResult, convert } from "../operations/convert.ts";
+import type { ConvertCall } from "./operations.ts";
+
+/** `fixedram convert` with `-` for this process's own standard input and output. */
+export async function convertHere(call: ConvertCall): Promise<ConvertResult> {
+  const { input, output, xml, ...rest } = call;
+  if (input === "-") refuseTerminal(process.stdin.isTTY, "Standard input", "qemu ... | fixedram convert - OUT.fram");
+  if (output === "-") refuseTerminal(process.stdout.isTTY, "Standard output", "fixedram convert IN - | ...");
+  const definition = xml === undefined ? {} : { xml: readXml(xml) };
+  try {
+    return await convert({
+      input: input === "-" ? process.stdin : input,
+      output: output === "-" ? process.stdout : output,
+      ...rest,
+      ...definition,
+    });
+  } finally {
+    // Left open it would keep this process, waiting for what nobody reads.
+    if (input === "-") process.stdin.destroy();
+  }
+}
+
+function refuseTerminal(isTerminal: boolean | undefined, what: string, example: string): void {
+  if (isTerminal !== true) return;
+  throw new FixedramError("usage.terminal", `${what} is a terminal, not a stream`, {
+    hint: `Use a pipe or a file: ${example}`,
+  });
+}
+
+function readXml(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw systemError(error, path, "Reading the domain's definition");
+  }
+}
