@@ -1,6 +1,6 @@
 /** What the figures were taken on. */
 import { execFileSync } from "node:child_process";
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 
 export interface MachineFacts {
   readonly cpu: string;
@@ -9,6 +9,8 @@ export interface MachineFacts {
   readonly memory: number;
   readonly kernel: string;
   readonly node: string;
+  /** Processes that ran or wanted to, over 1, 5 and 15 minutes, at the end; this benchmark itself is about 2. */
+  readonly load: readonly number[];
 }
 
 export function machineFacts(): MachineFacts {
@@ -19,6 +21,7 @@ export function machineFacts(): MachineFacts {
     memory: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     node: process.version,
+    load: loadavg(),
   };
 }
 

@@ -38,12 +38,15 @@ const disk = temporaryFolder(values.disk);
 
 const comparisons: Comparison[] = [];
 const memoryUses: MemoryUse[] = [];
+const failures: string[] = [];
 for (const qemu of chosen) {
-  await speed(qemu);
+  await part(() => speed(qemu));
   if (wanted.has("memory")) {
     for (const guest of quick ? ([512] as const) : ([512, 8192] as const)) {
       say(`QEMU ${qemu.version}: memory, guest of ${guest} MiB`);
-      memoryUses.push(await memoryUse(qemu, guest, memory));
+      await part(async () => {
+        memoryUses.push(await memoryUse(qemu, guest, memory));
+      });
     }
   }
 }
@@ -57,10 +60,21 @@ const report = {
   runs,
   comparisons,
   memory: memoryUses,
+  failures,
 };
 process.stderr.write(reportText(report));
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-process.exit(0);
+process.exit(failures.length === 0 ? 0 : 1);
+
+/** What fails is told, and costs only itself. */
+async function part(run: () => Promise<void>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    failures.push(String(error));
+    say(`FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+  }
+}
 
 async function speed(qemu: Qemu): Promise<void> {
   const places: readonly Place[] = [

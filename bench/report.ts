@@ -20,9 +20,12 @@ export function reportText(report: Report): string {
     "",
     `${machine.cpu}, ${machine.cpus} CPUs, ${machine.memory} GiB, Linux ${machine.kernel}, Node ${machine.node}`,
     `QEMU ${qemu.join(" and ")} under TCG; tmpfs: ${filesystems["tmpfs"]}, disk: ${filesystems["disk"]}`,
-    `Guest: ${guest.memoryMiB} MiB, ${guest.randomDataMiB} MiB of it random data. Medians of ${runs}, by turns, new files, no bandwidth limit.`,
   ];
   if (comparisons.length > 0) {
+    lines.push(
+      `Guest: ${guest.memoryMiB} MiB, ${guest.randomDataMiB} MiB of it random data. Medians of ${runs}, by turns, new files, no bandwidth limit.`,
+      `Load average ${machine.load.map((load) => load.toFixed(1)).join(", ")}: what else runs on the machine is in the figures.`,
+    );
     const table = new Table({
       head: ["", "QEMU", "ours", "peer", "ratio", "own", "pairs", "ours in detail"],
       style: plain,
