@@ -46,6 +46,10 @@ const argvSchema = v.looseObject({
   redacted: v.boolean(),
   /** Indices of arguments that name a file descriptor, useless in another process. */
   fileDescriptors: v.array(size),
+  /** Folder that relative paths in it are meant for. */
+  cwd: v.optional(v.nullable(text)),
+  /** False: an argument is not UTF-8, so it cannot be run again as it stands. */
+  exact: v.optional(v.boolean()),
 });
 
 const metaSchema = v.looseObject({

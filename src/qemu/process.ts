@@ -38,7 +38,8 @@ export function findQemu(address: QmpAddress): QemuProcess | null {
     .sort((a, b) => b.startTime - a.startTime);
   // A listening socket can be held by more than one (whoever made it and passed it on), and an older QEMU whose path a newer
   // one took over still shows it: the newest QEMU is the one that answers.
-  return found.find((process) => looksLikeQemu(process)) ?? found[0] ?? null;
+  // Anything else (socat, ssh -L) is no QEMU: its death says nothing, and its command line is nobody's to run.
+  return found.find((process) => looksLikeQemu(process)) ?? null;
 }
 
 /** Reads one process from /proc; null when it is gone. */

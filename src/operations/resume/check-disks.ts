@@ -49,6 +49,14 @@ export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskChec
       const now = chainOf(disk).find((each) => each.path === image.path);
       if (now === undefined) continue;
       known++;
+      if (image.size === null || image.mtimeNs === null || image.mtimeNs === undefined) {
+        notices.push(
+          warning(
+            `Of ${image.path} (disk ${recorded.device}) the save could record no size and time; whether it changed was not checked.`,
+          ),
+        );
+        continue;
+      }
       const what = difference(image, now);
       if (what !== null) changed.push({ device: recorded.device, path: image.path, what });
     }

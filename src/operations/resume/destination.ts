@@ -4,7 +4,7 @@ import { describeProcess, findQemu, type QemuProcess } from "../../qemu/process.
 import { type QemuEnd, startQemu } from "../../qemu/start.ts";
 import { parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { queryStatus, stop } from "../../qmp/commands.ts";
+import { queryStatus } from "../../qmp/commands.ts";
 import type { Notice } from "../progress.ts";
 import type { ResumeOptions } from "../resume.ts";
 
@@ -42,7 +42,6 @@ export async function attach(options: ResumeOptions, qmp: string): Promise<Desti
         hint: "Start it with -incoming defer.",
       });
     }
-    if (options.paused === true) await stop(client);
   } catch (error) {
     client.close();
     throw error;
@@ -58,25 +57,20 @@ export async function attach(options: ResumeOptions, qmp: string): Promise<Desti
   };
 }
 
-/** Starts a QEMU for the guest. @throws FixedramError of startQemu */
+/** Starts a QEMU for the guest, in the folder its relative paths are meant for. @throws FixedramError of startQemu */
 export async function start(
   options: ResumeOptions,
   command: readonly string[],
+  cwd: string | null,
   notice: (notice: Notice) => void,
 ): Promise<Destination> {
   const qemu = await startQemu(command, {
     console: options.console ?? "captured",
     deathSignal: false,
     onNotice: notice,
+    ...(cwd === null ? {} : { cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
-  try {
-    // In `inmigrate` this takes away the autostart, as -S would have.
-    if (options.paused === true && !qemu.paused) await stop(qemu.client);
-  } catch (error) {
-    await qemu.stop();
-    throw error;
-  }
   return {
     client: qemu.client,
     process: describeProcess(qemu.pid),

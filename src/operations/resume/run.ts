@@ -7,11 +7,13 @@ import { queryDisks } from "../../qemu/disks.ts";
 import { type GuestFacts, inspectGuest } from "../../qemu/inspect.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { makePrivateFolder } from "../../qemu/private-folder.ts";
-import { queryStatus, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
-import { restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
+import type { QmpClient } from "../../qmp/client.ts";
+import { cont, queryStatus, setMigrateCapabilities, setMigrateParameters, stop } from "../../qmp/commands.ts";
+import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
 import { capabilitiesOf } from "../../stream/configuration.ts";
 import { openSnapshot } from "../open.ts";
-import type { Notice, Progress } from "../progress.ts";
+import type { Progress } from "../progress.ts";
+import { Reporter } from "../reporter.ts";
 import type { ResumeOptions, ResumeResult } from "../resume.ts";
 import { checkDisks, refuseChanged } from "./check-disks.ts";
 import { attach, type Destination, start } from "./destination.ts";
@@ -20,36 +22,34 @@ import { loadFailure } from "./load-failure.ts";
 import { chooseTransport, otherLength, type TransportChoice, zeroPagesWanted } from "./transport.ts";
 import { requireVerified } from "./verified.ts";
 
-/** Milliseconds between two reports of progress. */
-const REPORT = 100;
-
 /** Channels on which QEMU reads a file; more than two gain nothing measurable and cost memory. */
 const CHANNELS = 2;
 
 /** One resume: check the file, get a QEMU, check its disks, load, let go. */
 export class ResumeRun {
   readonly #options: ResumeOptions;
-  readonly #began = performance.now();
-  readonly #notices: Notice[] = [];
-  #reported = 0;
+  readonly #reporter: Reporter;
+  #bytes = 0;
+  #total = 0;
 
   constructor(options: ResumeOptions) {
     this.#options = options;
+    this.#reporter = new Reporter(options, () => ({ bytes: this.#bytes, total: this.#total, round: 0 }));
   }
 
   async go(): Promise<ResumeResult> {
     const { signal } = this.#options;
-    this.#report("preflight", 0, 0);
+    this.#enter("preflight");
     await requireVerified(this.#options);
     const snapshot = await openSnapshot(this.#options.file, {
-      onRead: (bytes, total) => this.#report("preflight", bytes, total),
+      onRead: (bytes, total) => this.#moved(bytes, total),
       ...(signal === undefined ? {} : { signal }),
     });
     try {
       const meta = this.#meta(snapshot);
-      this.#report("start", 0, 0);
+      this.#enter("start");
       const destination = await this.#destination(meta);
-      const ready = performance.now() - this.#began;
+      const ready = this.#reporter.elapsed;
       try {
         return await this.#load(snapshot, meta, destination, ready);
       } catch (error) {
@@ -71,14 +71,13 @@ export class ResumeRun {
     ready: number,
   ): Promise<ResumeResult> {
     const { client } = destination;
-    const { signal } = this.#options;
     const facts = await inspectGuest(client, { cpuFlags: false });
     if (meta !== null) {
       const { changed, notices } = checkDisks(meta, await queryDisks(client, destination.process));
-      for (const notice of notices) this.#notice(notice);
+      for (const notice of notices) this.#reporter.notice(notice);
       if (this.#options.force !== true) refuseChanged(changed, this.#options.file);
       for (const { device, path, what } of changed) {
-        this.#notice({
+        this.#reporter.notice({
           level: "warning",
           code: "disk-changed",
           message: `Disk ${device} (${printable(path)}) has changed: ${what}.`,
@@ -97,19 +96,18 @@ export class ResumeRun {
     const before = await snapshotSettings(client);
     const began = performance.now();
     try {
+      if (this.#options.paused === true) await stop(client);
       await this.#settings(destination, choice);
       await this.#feed(snapshot, destination, facts, choice, new LoadWatch(client));
     } catch (error) {
       // A QEMU that is not ours may wait on, and should wait as it did before. Its own words come first (loadFailure).
-      if (destination.started === null && !client.closed) await restoreSettings(client, before).catch(() => {});
+      if (destination.started === null && !client.closed) await this.#leaveAsFound(client, before);
       throw error;
     }
     destination.letGo();
     const load = performance.now() - began;
-    await restoreSettings(client, before);
-    this.#report("finish", 0, 0);
-    const { status } = await queryStatus(client);
-    signal?.throwIfAborted();
+    this.#enter("finish");
+    const status = await this.#finish(client, before);
     return {
       path: this.#options.file,
       uuid: meta?.uuid ?? null,
@@ -117,11 +115,33 @@ export class ResumeRun {
       transport: choice.transport,
       transportReason: choice.reason,
       runState: status,
-      times: { ready, load, total: performance.now() - this.#began },
+      times: { ready, load, total: this.#reporter.elapsed },
       age: meta === null ? null : Date.now() - Date.parse(meta.created),
-      notices: this.#notices,
+      notices: this.#reporter.notices,
       process: destination.started,
     };
+  }
+
+  /** The guest is in: whatever fails from here on is told, and ends nothing. */
+  async #finish(client: QmpClient, before: MigrationSettings): Promise<string> {
+    try {
+      await restoreSettings(client, before);
+      return (await queryStatus(client)).status;
+    } catch (error) {
+      const message = `The guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
+      this.#reporter.notice({ level: "warning", code: "settings-not-restored", message });
+      return "unknown";
+    }
+  }
+
+  async #leaveAsFound(client: QmpClient, before: MigrationSettings): Promise<void> {
+    try {
+      await restoreSettings(client, before);
+      // In `inmigrate` this gives back the autostart that --paused took.
+      if (this.#options.paused === true && (await queryStatus(client)).status === "inmigrate") await cont(client);
+    } catch {
+      // What made the load fail is what counts.
+    }
   }
 
   async #settings({ client }: Destination, { transport }: TransportChoice): Promise<void> {
@@ -150,7 +170,7 @@ export class ResumeRun {
     const { signal } = this.#options;
     const { loadable } = snapshot;
     const total = dataBytes(snapshot.map);
-    this.#report("load", 0, total);
+    this.#enter("load", total);
     if (choice.transport === "mapped-ram" && loadable !== null) {
       await loadFromFile(client, loadable.path, loadable.offset);
       return watch.loaded(signal);
@@ -166,7 +186,7 @@ export class ResumeRun {
         snapshot,
         folder,
         zeroPagesWanted(facts),
-        (bytes) => this.#report("load", bytes, total),
+        (bytes) => this.#moved(bytes, total),
         signal,
       );
       // QEMU's own reason is worth more than a broken pipe: it is waited for in loadFailure.
@@ -183,12 +203,16 @@ export class ResumeRun {
       throw new FixedramError("usage.conflict", "--qmp attaches to a QEMU, a command starts one: give one of them");
     }
     if (qmp !== undefined) return attach(this.#options, qmp);
-    const argv = command ?? (await this.#recorded(meta));
-    return start(this.#options, argv, (notice) => this.#notice(notice));
+    const { notice } = this.#reporter;
+    if (command !== undefined) return start(this.#options, command, null, notice);
+    const recorded = await this.#recorded(meta);
+    return start(this.#options, recorded.argv, recorded.cwd, notice);
   }
 
   /** The recorded command line, when somebody says that it may be run: the file may come from elsewhere. */
-  async #recorded(meta: SnapshotMeta | null): Promise<readonly string[]> {
+  async #recorded(
+    meta: SnapshotMeta | null,
+  ): Promise<{ readonly argv: readonly string[]; readonly cwd: string | null }> {
     const recorded = meta?.argv ?? null;
     if (recorded === null) {
       throw new FixedramError(
@@ -199,11 +223,14 @@ export class ResumeRun {
         },
       );
     }
-    if (recorded.redacted || recorded.fileDescriptors.length > 0) {
+    const cwd = typeof recorded.cwd === "string" ? recorded.cwd : null;
+    if (recorded.redacted || recorded.fileDescriptors.length > 0 || recorded.exact === false) {
       throw new FixedramError("usage.recorded-incomplete", "the recorded command line cannot be run as it stands", {
         found: recorded.redacted
           ? "secrets were left out of it"
-          : "it names file descriptors of the process that is gone",
+          : recorded.exact === false
+            ? "an argument is not text"
+            : "it names file descriptors of the process that is gone",
         hint: "See it with fixedram info, complete it, and give it behind --.",
       });
     }
@@ -213,13 +240,13 @@ export class ResumeRun {
         hint: "Say yes when asked on a terminal, or give --run-recorded, or a command line of your own behind --.",
       });
     }
-    return recorded.arguments;
+    return { argv: recorded.arguments, cwd };
   }
 
   #meta({ seal }: Snapshot): SnapshotMeta | null {
     if (seal.state === "sealed") return seal.seal.meta;
     const why = seal.reason === null ? "The file has no seal" : `The seal cannot be used: ${seal.reason.message}`;
-    this.#notice({
+    this.#reporter.notice({
       level: "warning",
       code: "no-record",
       message: `${why}. Whether the disks are as of the save is not known.`,
@@ -227,17 +254,16 @@ export class ResumeRun {
     return null;
   }
 
-  #report(phase: Progress["phase"], bytes: number, total: number): void {
-    const { onProgress } = this.#options;
-    const now = performance.now();
-    if (onProgress === undefined || (bytes > 0 && now - this.#reported < REPORT)) return;
-    this.#reported = now;
-    onProgress({ phase, bytes, total, round: 0, elapsed: now - this.#began });
+  #moved(bytes: number, total: number): void {
+    this.#bytes = bytes;
+    this.#total = total;
+    this.#reporter.report();
   }
 
-  #notice(notice: Notice): void {
-    this.#notices.push(notice);
-    this.#options.onNotice?.(notice);
+  #enter(phase: Progress["phase"], total = 0): void {
+    this.#bytes = 0;
+    this.#total = total;
+    this.#reporter.enter(phase);
   }
 }
 
@@ -246,7 +272,8 @@ export class ResumeRun {
  * no, for a stream always works.
  */
 function readableBy({ process, started }: Destination): boolean {
-  if (started !== null) return true;
-  if (process === null || process.sameMounts === false) return false;
+  // A QEMU of ours may have changed its user (-run-with user=).
+  if (process === null) return started !== null;
+  if (process.sameMounts === false) return false;
   return process.uid === 0 || process.uid === globalThis.process.getuid?.();
 }

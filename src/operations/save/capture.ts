@@ -130,9 +130,10 @@ export class Capture implements Receiver, StreamEvents {
     return this.#assembly.started?.blocks.reduce((sum, block) => sum + block.length, 0) ?? 0;
   }
 
-  /** Bytes of pages written so far. */
+  /** Bytes of the pages that have come so far, zero pages too: they count towards {@link ramBytes}. */
   get pageBytes(): number {
-    return (this.#assembly.started?.pagesWritten ?? 0) * (this.#assembly.started?.blocks[0]?.pageSize ?? 4096);
+    const { started } = this.#assembly;
+    return started === null ? 0 : (started.pagesWritten + started.zerosGiven) * (started.blocks[0]?.pageSize ?? 4096);
   }
 
   /**

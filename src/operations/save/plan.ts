@@ -151,15 +151,7 @@ function checkOptions(options: SaveOptions, mode: SaveMode, then: ThenAction): v
   }
 }
 
-const savable: ReadonlySet<string> = new Set([
-  "running",
-  "paused",
-  "prelaunch",
-  "suspended",
-  "io-error",
-  "watchdog",
-  "debug",
-]);
+const savable: ReadonlySet<string> = new Set(["running", "paused", "prelaunch", "suspended", "io-error", "watchdog"]);
 
 function checkGuest(facts: PlanFacts, mode: SaveMode): void {
   if (!["none", "completed", "failed", "cancelled"].includes(facts.migrationStatus)) {
@@ -168,7 +160,9 @@ function checkGuest(facts: PlanFacts, mode: SaveMode): void {
       hint: "Wait for its end, or end it with the QMP command migrate_cancel.",
     });
   }
-  if (!savable.has(facts.runState)) {
+  // QEMU before 8.0 has no way back to `suspended`: the guest would be left in `postmigrate`, and not be woken by anything.
+  const lost = facts.runState === "suspended" && facts.version.major < 8;
+  if (!savable.has(facts.runState) || lost) {
     throw new FixedramError("guest.run-state", `a guest in state ${facts.runState} cannot be saved`, {
       found: facts.runState,
       expected: [...savable].join(", "),

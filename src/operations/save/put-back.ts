@@ -11,20 +11,29 @@ export const terminalStates: ReadonlySet<string> = new Set(["none", "completed",
 /** Milliseconds between two looks at a migration that is being cancelled; there is no event without the `events` capability. */
 const LOOK = 20;
 
+export interface PutBackOptions {
+  /** Milliseconds for QEMU to end its migration; default 10 000. */
+  readonly timeout?: number;
+  /** Default true. False: the migration that is under way, if any, is not ours, or must not break (docs/decisions/0004). */
+  readonly cancel?: boolean;
+  /** Names of settings that QEMU would not take back, with its words. */
+  readonly onRefused?: (names: readonly string[]) => void;
+}
+
 /**
  * Puts a guest back into the state a save found it in: ends a migration under way, lets a guest that ran run, puts
  * capabilities and parameters back. Safe to repeat.
  *
  * @returns the run state the guest ends in; `postmigrate` where QEMU knows no way back to `paused`
- * @throws FixedramError `qmp.*`; `qemu.migration-stuck` when QEMU does not end its migration within `timeout` ms
+ * @throws FixedramError `qmp.*`; `qemu.migration-stuck` when QEMU does not end its migration in time
  */
 export async function putBack(
   client: QmpClient,
   before: Pick<Journal, "runState" | "settings">,
-  timeout = 10_000,
+  options: PutBackOptions = {},
 ): Promise<string> {
-  const deadline = performance.now() + timeout;
-  await endMigration(client, deadline);
+  const deadline = performance.now() + (options.timeout ?? 10_000);
+  if (options.cancel !== false) await endMigration(client, deadline);
   try {
     let status = await settledStatus(client, deadline);
     if (before.runState === "running" && stoppedBySave.has(status)) {
@@ -34,7 +43,10 @@ export async function putBack(
     return status;
   } finally {
     // Whatever became of the guest, and even when it cannot go on.
-    if (!client.closed) await restoreSettings(client, before.settings);
+    if (!client.closed) {
+      const { failed } = await restoreSettings(client, before.settings);
+      if (failed.length > 0) options.onRefused?.(failed.map(({ name, said }) => `${name} (${said})`));
+    }
   }
 }
 

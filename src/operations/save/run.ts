@@ -16,11 +16,12 @@ import { canReach } from "../../qemu/reach.ts";
 import { formatQmpAddress, parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
+import { abortError } from "../../qmp/errors.ts";
 import { snapshotSettings } from "../../qmp/migration-settings.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { inspectTarget, type TargetPlace } from "../../storage/target-path.ts";
 import { shutMessage } from "../../stream/return-path.ts";
-import type { Notice, Progress } from "../progress.ts";
+import { Reporter } from "../reporter.ts";
 import type { SaveOptions, SaveResult } from "../save.ts";
 import { Capture } from "./capture.ts";
 import { type Guarded, guardSave, settleEarlierSave } from "./guarded.ts";
@@ -30,9 +31,6 @@ import { planSave, type SavePlan } from "./plan.ts";
 import { putBack, terminalStates } from "./put-back.ts";
 import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
 import { firstOf, transfer } from "./transfer.ts";
-
-/** Milliseconds between two reports of progress. */
-const REPORT = 100;
 
 /** Everything that exists once the guest may be touched. */
 interface Prepared {
@@ -55,8 +53,7 @@ interface Prepared {
  */
 export class SaveRun {
   readonly #options: SaveOptions;
-  readonly #began = performance.now();
-  readonly #notices: Notice[] = [];
+  readonly #reporter: Reporter;
   readonly #signal: AbortSignal;
   #folder: PrivateFolder | null = null;
   #client: QmpClient | null = null;
@@ -68,24 +65,31 @@ export class SaveRun {
   #capture: Capture | null = null;
   #watch: MigrationWatch | null = null;
   #meta: SnapshotMeta | null = null;
-  #phase: Progress["phase"] = "preflight";
-  #reported = 0;
   #committed = false;
+  /** Our `migrate` was sent: a migration under way is ours. */
+  #migrating = false;
+  /** We answered that the guest is ours now: it must stay stopped. */
+  #handedOver = false;
   #leftToGuard = false;
   #syncTime = 0;
   #ramTime = 0;
 
   constructor(options: SaveOptions) {
     this.#options = options;
+    this.#reporter = new Reporter(options, () => ({
+      bytes: this.#capture?.pageBytes ?? 0,
+      total: this.#capture?.ramBytes ?? 0,
+      round: this.#watch?.rounds ?? 0,
+    }));
     this.#signal = options.signal ?? new AbortController().signal;
   }
 
   async prepare(): Promise<void> {
-    this.#enter("preflight");
+    this.#reporter.enter("preflight");
     const options = this.#options;
     const place = inspectTarget(options.out);
     for (const { path, size } of place.leftovers) {
-      this.#note(
+      this.#reporter.note(
         "warning",
         "left-over",
         `An earlier save left ${path} behind${size === null ? "" : ` (${size} bytes)`}; it can be removed.`,
@@ -96,20 +100,20 @@ export class SaveRun {
     const connect = () => connectQmp(address, { signal: this.#signal });
     const { client, found } = await settleEarlierSave(qmp, connect, this.#signal);
     this.#client = client;
-    if (found !== null) this.#note("warning", "earlier-save", found);
+    if (found !== null) this.#reporter.note("warning", "earlier-save", found);
     const process = findQemu(address);
     const facts = await inspectGuest(client, { cpuFlags: false, signal: this.#signal });
     const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
     const plan = planSave(options, { ...facts, capabilities: new Set(Object.keys(facts.capabilities)), ramBytes });
     this.#warn(place, ramBytes, facts.version, facts.runState);
     if (plan.breakFreezes) {
-      this.#note(
+      this.#reporter.note(
         "note",
         "background-fragile",
         "QEMU before 8.1 freezes the guest for ever when a background save breaks off. A guard process keeps it from that; do not kill both.",
       );
     }
-    const guest = await recordGuest(client, facts, process, (notice) => this.#notice(notice));
+    const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
     const guarded = guardSave({
       version: 1,
@@ -123,8 +127,8 @@ export class SaveRun {
     this.#guarded = guarded;
     const listener = await this.#listen(process, guarded, plan.breakFreezes);
     const target = TargetFile.create(place);
-    guarded.note({ partial: target.partial });
     this.#target = target;
+    guarded.note({ partial: target.partial });
     this.#prepared = { client, plan, guest, target, listener, guarded, before };
   }
 
@@ -132,7 +136,7 @@ export class SaveRun {
     const { client, plan, guest, target, listener, before } = this.#require();
     const { facts } = guest;
     this.#signal.throwIfAborted();
-    this.#enter("connect");
+    this.#reporter.enter("connect");
     if (plan.mode === "background") this.#meta = await makeMeta(client, guest);
     await setMigrateCapabilities(client, plan.capabilities);
     await setMigrateParameters(client, plan.parameters);
@@ -140,27 +144,32 @@ export class SaveRun {
     const capture = new Capture(
       target,
       (block) => main.has(block.name) || (main.size === 0 && isMainRam(block)),
-      (phase) => this.#enter(phase),
-      () => this.#report(),
+      (phase) => this.#reporter.enter(phase),
+      () => this.#reporter.report(),
     );
     this.#capture = capture;
     const { maxTime = null, maxRounds = null } = this.#options;
-    const watch = new MigrationWatch(client, { maxTime, maxRounds, onLimit: plan.onLimit }, () => this.#report());
+    const watch = new MigrationWatch(client, { maxTime, maxRounds, onLimit: plan.onLimit }, () =>
+      this.#reporter.report(),
+    );
     this.#watch = watch;
     const limit = this.#options.maxBandwidth ?? null;
     const { endsByClose } = plan;
+    const began = performance.now();
+    this.#migrating = true;
     await transfer({ client, watch, listener, capture, signal: this.#signal, limit, endsByClose }, (connection) => {
       this.#connection = connection;
     });
     // Without a return path nothing waits for us, and QEMU's own word is to be had before the file counts.
     if (!plan.returnPath && (await firstOf(watch.failure, watch.end(), this.#signal)) !== "completed")
       await watch.failure;
-    this.#ramTime = performance.now() - this.#began;
+    this.#ramTime = performance.now() - began;
     this.#meta ??= await makeMeta(client, guest);
     await this.#commit(target, capture, this.#meta);
     watch.verdictGiven();
     // A guest that was paused goes back to that; one that ran must not run a moment longer.
     const stays = plan.afterwards === "quit" || (plan.afterwards === "pause" && before.runState === "running");
+    this.#handedOver = plan.returnPath && stays;
     if (plan.returnPath) await this.#connection?.send(shutMessage(stays));
   }
 
@@ -170,8 +179,17 @@ export class SaveRun {
     const capture = this.#capture;
     const meta = this.#meta;
     if (watch === null || capture === null || meta === null) throw new Error("conclude before take");
-    this.#enter("finish");
-    await watch.end();
+    this.#reporter.enter("finish");
+    const ended = await watch.end();
+    if (this.#handedOver && ended !== "completed") {
+      throw new FixedramError(
+        "qemu.migration-failed",
+        `QEMU was to keep the guest stopped, but its migration ended: ${ended}`,
+        {
+          hint: "Somebody may have cancelled it. The guest goes on as it was before the save.",
+        },
+      );
+    }
     this.#connection?.close();
     if (plan.afterwards === "resume" && before.runState === "running") await watch.running();
     const after = await this.#leave(client, plan.afterwards, before);
@@ -192,7 +210,7 @@ export class SaveRun {
       guestName: facts.name,
       runState: { before: before.runState, after },
       times: {
-        total: performance.now() - this.#began,
+        total: this.#reporter.elapsed,
         ram: this.#ramTime,
         sync: this.#syncTime,
         guestPause: stopped === null || resumed === null ? null : resumed - stopped,
@@ -200,7 +218,7 @@ export class SaveRun {
       sizes: { ram: capture.ramBytes, ...sizes, received: capture.received },
       pages: capture.counts,
       rounds: Math.max(1, watch.rounds),
-      notices: this.#notices,
+      notices: this.#reporter.notices,
     };
   }
 
@@ -216,10 +234,12 @@ export class SaveRun {
     this.#folder?.remove();
     if (!this.#leftToGuard) await this.#guarded?.done();
     if (prepared === null) return error;
-    if (!(error instanceof FixedramError)) return error;
+    const known =
+      error instanceof FixedramError || !this.#signal.aborted ? error : abortError(this.#signal, "the save");
+    if (!(known instanceof FixedramError)) return known;
     const whole = this.#committed ? [`The snapshot itself is complete: ${prepared.target.place.path}.`] : [];
     const look = unsettled === null ? [] : [`Look at the guest: ${unsettled}.`];
-    return withHint(error, [...whole, ...look]);
+    return withHint(known, [...whole, ...look]);
   }
 
   /** Closes what is still open; for either end. */
@@ -241,7 +261,7 @@ export class SaveRun {
         if (qemu !== null && !isAlive(qemu)) return null;
         use = await connectQmp(this.#options.qmp);
       }
-      const state = await putBack(use, before);
+      const state = await putBack(use, before, { cancel: this.#migrating, onRefused: this.#refused });
       return state === before.runState || (before.runState !== "running" && state === "postmigrate")
         ? null
         : `the guest is in state ${state}`;
@@ -259,12 +279,12 @@ export class SaveRun {
 
   async #commit(target: TargetFile, capture: Capture, meta: SnapshotMeta): Promise<void> {
     const began = performance.now();
-    this.#enter("sync");
+    this.#reporter.enter("sync");
     capture.complete(meta);
     await target.sync();
     this.#signal.throwIfAborted();
     this.#sizes = target.sizes();
-    this.#enter("commit");
+    this.#reporter.enter("commit");
     target.rename();
     this.#committed = true;
     await target.syncFolder();
@@ -295,13 +315,13 @@ export class SaveRun {
     before: Pick<Journal, "runState" | "settings">,
   ): Promise<string> {
     const wanted = then === "resume" ? before : { ...before, runState: "paused" };
-    const state = await putBack(client, wanted);
+    const state = await putBack(client, wanted, { onRefused: this.#refused });
     if (then === "quit") {
       await quit(client);
       return "ended";
     }
     if (before.runState !== "running" && state === "postmigrate" && then === "resume") {
-      this.#note(
+      this.#reporter.note(
         "note",
         "postmigrate",
         "The guest was paused before; this QEMU leaves it in state postmigrate. It goes on with cont, and cannot be saved again before.",
@@ -336,14 +356,14 @@ export class SaveRun {
 
   #warn(place: TargetPlace, ramBytes: number, version: { readonly major: number }, runState: string): void {
     if (place.free !== null && place.free < ramBytes) {
-      this.#note(
+      this.#reporter.note(
         "warning",
         "little-space",
         `The target's filesystem has ${place.free} bytes free; a guest with all of its memory in use needs ${ramBytes}.`,
       );
     }
     if (runState !== "running" && version.major < 8) {
-      this.#note("note", "paused-guest", "This QEMU will leave the paused guest in state postmigrate.");
+      this.#reporter.note("note", "paused-guest", "This QEMU will leave the paused guest in state postmigrate.");
     }
   }
 
@@ -352,35 +372,13 @@ export class SaveRun {
     return this.#prepared;
   }
 
-  #enter(phase: Progress["phase"]): void {
-    if (phase === this.#phase && this.#reported > 0) return;
-    this.#phase = phase;
-    this.#reported = 0;
-    this.#report();
-  }
-
-  #report(): void {
-    const { onProgress } = this.#options;
-    const now = performance.now();
-    if (onProgress === undefined || now - this.#reported < REPORT) return;
-    this.#reported = now;
-    onProgress({
-      phase: this.#phase,
-      bytes: this.#capture?.pageBytes ?? 0,
-      total: this.#capture?.ramBytes ?? 0,
-      round: this.#watch?.rounds ?? 0,
-      elapsed: now - this.#began,
-    });
-  }
-
-  #note(level: Notice["level"], code: string, message: string): void {
-    this.#notice({ level, code, message });
-  }
-
-  #notice(notice: Notice): void {
-    this.#notices.push(notice);
-    this.#options.onNotice?.(notice);
-  }
+  readonly #refused = (names: readonly string[]): void => {
+    this.#reporter.note(
+      "warning",
+      "settings-not-restored",
+      `QEMU did not take these settings back: ${names.join("; ")}.`,
+    );
+  };
 }
 
 function withHint(error: FixedramError, more: readonly string[]): FixedramError {

@@ -119,7 +119,7 @@ describe("pages", () => {
     });
     expect(taken.counts).toEqual({ total: 32, data: 1, zero: 31, rewritten: 1 });
     expect(taken.ramBytes).toBe(32 * 4096);
-    expect(taken.pageBytes).toBe(3 * 4096);
+    expect(taken.pageBytes).toBe(4 * 4096);
     expect(taken.machine).toBe("pc-i440fx-7.2");
   });
 

@@ -90,7 +90,7 @@ describe("putBack", () => {
     qemu.on["migrate_cancel"] = () => {
       qemu.state.migration = "cancelling";
     };
-    const error = await failure(() => putBack(client, before, 50));
+    const error = await failure(() => putBack(client, before, { timeout: 50 }));
     expect(error).toMatchObject({ code: "qemu.migration-stuck", details: { found: "status cancelling" } });
   });
 
