@@ -174,6 +174,14 @@ describe("every container into every other", () => {
   });
 });
 
+test("pages that are stored and yet zero become holes", async () => {
+  const rounds: Step[][] = [[0, 1, 2].map((page) => ({ kind: "page", block: 1, page, fill: page === 1 ? 0 : 5 }))];
+  await convert({ input: stream("a", { ...plain, rounds }), output: at("b.fram") });
+  const { pages } = await convert({ input: at("b.fram"), output: at("c.fram") });
+  expect(pages).toMatchObject({ data: 2 });
+  expect((await essenceOf(at("c.fram"))).pages).toEqual(model({ rounds }));
+});
+
 describe("input that is read once", () => {
   test.each([[[1]], [[3, 70_000]], [[1_000_000]]])("a pipe, in pieces of %j", async (sizes) => {
     const bytes = encode({ ...plain, devices: [device("globalstate", running, 8)] });
