@@ -107,7 +107,7 @@ async function kill(scene: Scene, blow: Blow): Promise<void> {
     else await scene.bring("running");
   } else {
     // With SHUT 0 behind it no QEMU goes back to plain paused.
-    const quitting = end.phase === "finish" && blow.afterwards === "quit";
+    const quitting = file === "new" && blow.afterwards === "quit";
     await scene.expectAlive(blow.state, quitting ? ["paused", "postmigrate"] : scene.pausedStates);
     if (!blow.atOnce) await scene.expectSettled();
     await lookAt(scene, blow, file);
