@@ -1,7 +1,7 @@
 /**
  * Every failure that fixedram reports is a {@link FixedramError}: a stable code, one sentence, where it was found and what to do.
  *
- * The codes are listed with their meaning in docs/errors.md; a test holds that list complete. An error survives structured
+ * The codes are listed with their meaning in docs/errors/; a test holds that list complete. An error survives structured
  * cloning between threads and processes through {@link FixedramError.toJSON} and {@link FixedramError.from}.
  */
 
@@ -68,7 +68,7 @@ export class FixedramError extends Error {
   readonly details: ErrorDetails;
 
   /**
-   * @param code `area.what`, listed in docs/errors.md
+   * @param code `area.what`, listed in docs/errors/
    * @param message one sentence that stands without the details
    */
   constructor(code: string, message: string, details: ErrorDetails = {}, options?: { cause?: unknown }) {

@@ -39,7 +39,7 @@ async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
       const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
       try {
         if (relay.listening) await relay.drain(!terminalStates.has((await queryMigrate(client)).status));
-        await putBack(client, journal);
+        await putBack(client, journal, { cancel: !journal.breakFreezes });
       } finally {
         // QMP serves one client: one that is left open would shut our own next try out.
         client.close();

@@ -5,7 +5,15 @@ import { FixedramError } from "../../errors.ts";
 import { listenerOf, type MigrationListener, pausedSocket } from "../../qemu/migration-socket.ts";
 import { startTimeOf } from "../../qemu/process.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { isAlive, type Journal, journalPath, readJournal, removeJournal, writeJournal } from "./journal.ts";
+import {
+  isAlive,
+  type Journal,
+  type JournalEntry,
+  journalPath,
+  readJournal,
+  removeJournal,
+  writeJournal,
+} from "./journal.ts";
 import { putBack, removeLeftOvers } from "./put-back.ts";
 import type { GuardReply, GuardRequest, Owner } from "./relay.ts";
 
@@ -28,7 +36,8 @@ export interface Guarded {
 }
 
 /** Starts the guard and writes the note. Nothing of the guest may be changed before this returns. */
-export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
+export function guardSave(entry: JournalEntry): Guarded {
+  const journal = { ...entry, breakFreezes: entry.breakFreezes === true, abandoned: false };
   const path = journalPath(journal.qmp);
   // The guard first: a note without one would have to wait for the next save.
   const guard = startGuard(path);
@@ -39,6 +48,7 @@ export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
     guard.kill("SIGKILL");
     throw error;
   }
+  let finished = false;
   return {
     note: (more) => {
       current = { ...current, ...more };
@@ -47,10 +57,18 @@ export function guardSave(journal: Omit<Journal, "guardPid">): Guarded {
     listen: (socket, owner) => listenThrough(guard, socket, owner),
     drain: async (expected) => (await request(guard, { ask: "drain", expected })).reply === "drained",
     done: async () => {
+      finished = true;
       removeJournal(path);
       await dismiss(guard);
     },
     leave: () => {
+      if (finished) return;
+      try {
+        current = { ...current, abandoned: true };
+        writeJournal(path, current);
+      } catch {
+        // The guard goes by the note as it is.
+      }
       if (guard.connected) guard.disconnect();
     },
   };
@@ -137,19 +155,24 @@ function dismiss(guard: ChildProcess): Promise<void> {
  * Deals with an earlier save of the same QEMU that did not come to its end: waits for its guard, or, when the guard is gone
  * too, puts the guest back from the note. To be called before the state of the guest is read.
  *
+ * @param patience milliseconds to wait for that guard
  * @returns what was found: null, or a sentence for the user
+ * @throws FixedramError `guest.being-put-back` while that guard is still at work; what `connect` and putBack throw
  */
 export async function settleEarlierSave(
   qmp: string,
   connect: () => Promise<QmpClient>,
   signal?: AbortSignal,
+  patience = GUARD_TIME,
 ): Promise<{ readonly client: QmpClient; readonly found: string | null }> {
   const path = journalPath(qmp);
-  const deadline = performance.now() + GUARD_TIME;
+  const deadline = performance.now() + patience;
   let journal = readJournal(path);
   const before = journal;
-  while (journal !== null && !isAlive(journal.saver) && guardLives(journal) && performance.now() < deadline) {
+  while (journal !== null && isLeft(journal) && guardLives(journal)) {
     signal?.throwIfAborted();
+    // Not past it: a migration that the guard reads to its end must not be cancelled under it.
+    if (performance.now() > deadline) throw beingPutBack(qmp, patience);
     await new Promise((resolve) => setTimeout(resolve, 50));
     journal = readJournal(path);
   }
@@ -160,9 +183,10 @@ export async function settleEarlierSave(
       found: before === null ? null : "An earlier save of this guest was cut off; its guard has put the guest back.",
     };
   }
-  if (isAlive(journal.saver)) return { client, found: null };
+  if (!isLeft(journal)) return { client, found: null };
+  const same = journal.qemu === null || isAlive(journal.qemu);
   try {
-    if (journal.qemu === null || isAlive(journal.qemu)) await putBack(client, journal);
+    if (same) await putBack(client, journal, { cancel: !journal.breakFreezes });
   } catch (error) {
     client.close();
     throw error;
@@ -171,8 +195,27 @@ export async function settleEarlierSave(
   removeJournal(path);
   return {
     client,
-    found: "An earlier save of this guest was cut off and had no guard left; the guest was put back first.",
+    found: same
+      ? "An earlier save of this guest was cut off and had no guard left; the guest was put back first."
+      : "An earlier save was cut off; the QEMU it was of has ended since, so there was nothing to put back.",
   };
+}
+
+/** Nobody is at work on it any more: the saver is gone, or has given up. */
+function isLeft(journal: Journal): boolean {
+  return journal.abandoned || !isAlive(journal.saver);
+}
+
+function beingPutBack(qmp: string, patience: number): FixedramError {
+  return new FixedramError(
+    "guest.being-put-back",
+    "an earlier save of this guest was cut off, and its guard is still at work",
+    {
+      path: qmp,
+      found: `not done after ${patience / 1000} s`,
+      hint: "Wait until it has ended: it reads the rest of QEMU's stream, so that the guest goes on. Then save again.",
+    },
+  );
 }
 
 /** Milliseconds a new save waits for the guard of a dead one. */

@@ -25,8 +25,16 @@ const Journal = v.object({
   /** Ours to remove: the half-made file and the socket folder. */
   partial: v.nullable(v.string()),
   folder: v.nullable(v.string()),
+  /** This QEMU freezes its guest when the migration is cancelled or its connection breaks (docs/decisions/0004). */
+  breakFreezes: v.optional(v.boolean(), false),
+  /** The saver lives, but has given up on putting things back. */
+  abandoned: v.optional(v.boolean(), false),
 });
 export type Journal = v.InferOutput<typeof Journal>;
+/** What a save begins its note with. */
+export type JournalEntry = Omit<Journal, "guardPid" | "breakFreezes" | "abandoned"> & {
+  readonly breakFreezes?: boolean;
+};
 
 /** Path of the note for a QMP socket: the same one from whatever folder the socket is named. */
 export function journalPath(qmp: string): string {

@@ -123,6 +123,7 @@ export class SaveRun {
       qemu: process === null ? null : { pid: process.pid, startTime: process.startTime },
       partial: null,
       folder: null,
+      breakFreezes: plan.breakFreezes,
     });
     this.#guarded = guarded;
     const listener = await this.#listen(process, guarded, plan.breakFreezes);

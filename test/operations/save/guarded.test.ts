@@ -47,7 +47,7 @@ async function midway(qemuProcess = me): Promise<{ qemu: FakeQemu; journal: Omit
   const sockets = join(folder, "sockets");
   mkdirSync(sockets);
   const shared = { version: 1, saver: me, qmp: `unix:${qemu.path}`, qemu: qemuProcess, runState: "running" } as const;
-  return { qemu, journal: { ...shared, settings, partial, folder: sockets } };
+  return { qemu, journal: { ...shared, settings, partial, folder: sockets, breakFreezes: false, abandoned: false } };
 }
 
 async function startSaver(journal: Omit<Journal, "guardPid">): Promise<{ saver: ChildProcess; guardPid: number }> {
@@ -191,6 +191,32 @@ describe("settleEarlierSave", () => {
     expect((await failure(() => settle(qemu))).code).toBe("qmp.command");
     expect(journals()).toHaveLength(1);
     await vi.waitFor(() => expect(qemu.server.sockets.every((socket) => socket.readableEnded)).toBe(true));
+  });
+
+  test("a guard that is still at work is not overtaken", async () => {
+    const { qemu, journal } = await midway();
+    writeJournal(journalPath(journal.qmp), { ...journal, saver: dead, guardPid: process.pid });
+    const waiting = settleEarlierSave(journal.qmp, () => qemu.client(), undefined, 60);
+    await expect(waiting).rejects.toMatchObject({ code: "guest.being-put-back" });
+    expect(qemu.state.migration).toBe("active");
+  });
+
+  test("a migration whose end would freeze the guest is not cancelled", async () => {
+    const { qemu, journal } = await midway();
+    Object.assign(qemu.state, { runState: "running" });
+    writeJournal(journalPath(journal.qmp), { ...journal, saver: dead, guardPid: null, breakFreezes: true });
+    (await settle(qemu)).client.close();
+    expect(qemu.state.migration).toBe("active");
+    expect(qemu.state.parameters["downtime-limit"]).toBe(300);
+  });
+
+  test("a note that its living saver has given up on is settled all the same", async () => {
+    const { qemu, journal } = await midway();
+    writeJournal(journalPath(journal.qmp), { ...journal, saver: me, guardPid: null, abandoned: true });
+    const { client, found } = await settle(qemu);
+    client.close();
+    expect(found).toContain("put back first");
+    expect(qemu.state.parameters["downtime-limit"]).toBe(300);
   });
 
   test("aborted while it waits", async () => {
