@@ -1,4 +1,5 @@
-import { chownSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { chownSync, lstatSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { FixedramError, systemError } from "../errors.ts";
@@ -19,12 +20,14 @@ export interface PrivateFolder {
  * Makes a new private folder.
  *
  * @param parent where; default the runtime folder of this user, else the temporary folder
+ * @param announce hears the path before there is anything at it
  * @param owner the user who must be able to connect (QEMU's), when it is not ourselves; only root can give a folder away
  * @throws FixedramError `usage.socket-dir` (too long a path, not a folder), `system.permission`, `system.not-found`, `system.io`
  */
 export function makePrivateFolder(
   parent?: string,
   owner?: { readonly uid: number; readonly gid: number },
+  announce: (path: string) => void = () => {},
 ): PrivateFolder {
   // QEMU is told the path, and it has another working folder.
   const base = resolve(parent ?? defaultParent());
@@ -36,15 +39,17 @@ export function makePrivateFolder(
       hint: "Name a shorter one with --socket-dir.",
     });
   }
+  const made = join(base, `${PREFIX}${randomBytes(6).toString("base64url").slice(0, 6)}`);
+  announce(made);
   let path: string | null = null;
   try {
-    path = mkdtempSync(join(base, PREFIX));
+    mkdirSync(made, { mode: 0o700 });
+    path = made;
     if (owner !== undefined && owner.uid !== process.getuid?.()) chownSync(path, owner.uid, owner.gid);
   } catch (error) {
     if (path !== null) rmSync(path, { recursive: true, force: true });
     throw systemError(error, base, "making a private folder for sockets", "Name another place with --socket-dir.");
   }
-  const made = path;
   return {
     path: made,
     socket: (name) => join(made, name),

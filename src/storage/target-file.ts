@@ -40,11 +40,16 @@ export class TargetFile {
     this.#calls = calls;
   }
 
-  /** Makes the partial file. @throws what {@link inspectTarget} throws; `system.*` */
-  static create(target: string | TargetPlace, calls: FileSystemCalls = nodeCalls): TargetFile {
+  /** Makes the partial file, whose path `announce` hears before. @throws what {@link inspectTarget} throws; `system.*` */
+  static create(
+    target: string | TargetPlace,
+    calls: FileSystemCalls = nodeCalls,
+    announce: (partial: string) => void = () => {},
+  ): TargetFile {
     const place = typeof target === "string" ? inspectTarget(target, calls) : target;
     const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW;
     const partial = partialPath(place.path, process.pid, randomBytes(6).toString("hex"));
+    announce(partial);
     try {
       return new TargetFile(place, partial, calls.openSync(partial, flags, 0o600), calls);
     } catch (error) {

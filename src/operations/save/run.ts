@@ -18,6 +18,7 @@ import type { QmpClient } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
 import { abortError } from "../../qmp/errors.ts";
 import { snapshotSettings } from "../../qmp/migration-settings.ts";
+import { nodeCalls } from "../../storage/system-calls.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { inspectTarget, type TargetPlace } from "../../storage/target-path.ts";
 import { shutMessage } from "../../stream/return-path.ts";
@@ -127,9 +128,8 @@ export class SaveRun {
     });
     this.#guarded = guarded;
     const listener = await this.#listen(process, guarded, plan.breakFreezes);
-    const target = TargetFile.create(place);
+    const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
     this.#target = target;
-    guarded.note({ partial: target.partial });
     this.#prepared = { client, plan, guest, target, listener, guarded, before };
   }
 
@@ -333,9 +333,9 @@ export class SaveRun {
 
   async #listen(process: QemuProcess | null, guarded: Guarded, breakFreezes: boolean): Promise<MigrationListener> {
     const other = process !== null && process.uid !== globalThis.process.getuid?.() ? process : undefined;
-    const folder = makePrivateFolder(this.#options.socketDir, globalThis.process.getuid?.() === 0 ? other : undefined);
+    const owner = globalThis.process.getuid?.() === 0 ? other : undefined;
+    const folder = makePrivateFolder(this.#options.socketDir, owner, (path) => guarded.note({ folder: path }));
     this.#folder = folder;
-    guarded.note({ folder: folder.path });
     if (process !== null) {
       const reach = canReach(process, folder.path, other);
       if (reach.answer === "no") {
