@@ -11,6 +11,7 @@ import { verify } from "../../src/operations/verify.ts";
 import { type FileSystemCalls, nodeCalls } from "../../src/storage/system-calls.ts";
 import { TargetFile } from "../../src/storage/target-file.ts";
 import { batch, configuration, MemoryFile, meta, ramStart, tail } from "../fixedram/sample.ts";
+import { encode } from "./synthetic.ts";
 
 let folder: string;
 let file: string;
@@ -180,4 +181,9 @@ describe("seal", () => {
     // The last call is the fsync behind the trailer: the seal is whole, only not known to be on disk.
     expect([...seen].sort()).toEqual(["half false", "none true", "sealed true"]);
   });
+});
+
+it("refuses a migration stream, whose pages have no fixed places", async () => {
+  fs.writeFileSync(file, encode({ blocks: [["pc.ram", 4]], rounds: [[{ kind: "page", block: 0, page: 1, fill: 5 }]] }));
+  await expect(seal({ file })).rejects.toMatchObject({ code: "seal.no-fixed-places" });
 });
