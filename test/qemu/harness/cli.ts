@@ -12,6 +12,11 @@ export interface CliRun {
   readonly stderr: string;
 }
 
+const running = new Set<() => void>();
+process.once("exit", () => {
+  for (const kill of running) kill();
+});
+
 /** Starts `bin/fixedram` (the build: script/setup first); it ends with the test at the latest. */
 export function startFixedram(
   args: readonly string[],
@@ -30,7 +35,7 @@ export function startFixedram(
       // All of it has ended.
     }
   };
-  process.once("exit", killGroup);
+  running.add(killGroup);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -45,7 +50,6 @@ export function startFixedram(
   });
   atTestEnd(() => {
     killGroup();
-    process.off("exit", killGroup);
   });
   return { child, ended };
 }
