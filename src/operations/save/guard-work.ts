@@ -38,7 +38,8 @@ async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
     try {
       const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
       try {
-        if (relay.listening) await relay.drain(!terminalStates.has((await queryMigrate(client)).status));
+        // Always: QEMU may have connected since we looked, and a stream that is not read to its end stops the guest.
+        await relay.drain(!terminalStates.has((await queryMigrate(client)).status));
         await putBack(client, journal, { cancel: !journal.breakFreezes });
       } finally {
         // QMP serves one client: one that is left open would shut our own next try out.

@@ -42,11 +42,6 @@ export class Relay {
     });
   }
 
-  /** Whether QEMU may still connect. */
-  get listening(): boolean {
-    return this.#server?.listening === true;
-  }
-
   /** Whether QEMU has. */
   get connected(): boolean {
     return this.#connected;
