@@ -3,7 +3,7 @@ import type { SendHandle } from "node:child_process";
 import { QmpClient } from "../../qmp/client.ts";
 import { queryMigrate } from "../../qmp/commands.ts";
 import { isAlive, readJournal, removeHalfWritten, removeJournal } from "./journal.ts";
-import { putBack, removeLeftOvers, terminalStates } from "./put-back.ts";
+import { formerState, putBack, removeLeftOvers, terminalStates } from "./put-back.ts";
 import { type GuardReply, type GuardRequest, Relay } from "./relay.ts";
 
 /** Milliseconds a guard goes on trying: QMP may serve somebody else just then. */
@@ -40,7 +40,7 @@ async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
       try {
         // Always: QEMU may have connected since we looked, and a stream that is not read to its end stops the guest.
         await relay.drain(!terminalStates.has((await queryMigrate(client)).status));
-        await putBack(client, journal, { cancel: !journal.breakFreezes });
+        await putBack(client, formerState(journal), { cancel: !journal.breakFreezes });
       } finally {
         // QMP serves one client: one that is left open would shut our own next try out.
         client.close();

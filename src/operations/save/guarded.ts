@@ -14,7 +14,7 @@ import {
   removeJournal,
   writeJournal,
 } from "./journal.ts";
-import { putBack, removeLeftOvers } from "./put-back.ts";
+import { formerState, putBack, removeLeftOvers } from "./put-back.ts";
 import type { GuardReply, GuardRequest, Owner } from "./relay.ts";
 
 /** A save's note and its guard process. */
@@ -186,7 +186,7 @@ export async function settleEarlierSave(
   if (!isLeft(journal)) return { client, found: null };
   const same = journal.qemu === null || isAlive(journal.qemu);
   try {
-    if (same) await putBack(client, journal, { cancel: !journal.breakFreezes });
+    if (same) await putBack(client, formerState(journal), { cancel: !journal.breakFreezes });
   } catch (error) {
     client.close();
     throw error;

@@ -82,6 +82,14 @@ async function endMigration(client: QmpClient, deadline: number): Promise<void> 
   }
 }
 
+/**
+ * What a note says of the guest. Where it could not name QEMU's process, another QEMU may answer at that address by now: settings
+ * do no harm there, but a guest that somebody has stopped must not be let run.
+ */
+export function formerState(journal: Journal): Pick<Journal, "runState" | "settings"> {
+  return journal.qemu === null ? { ...journal, runState: "unknown" } : journal;
+}
+
 /** Removes what a saver left in the file system: its half-made file and its socket folder. */
 export function removeLeftOvers(journal: Pick<Journal, "partial" | "folder">): void {
   if (journal.partial !== null) rmSync(journal.partial, { force: true });

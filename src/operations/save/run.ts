@@ -267,9 +267,8 @@ export class SaveRun {
         ? null
         : `the guest is in state ${state}`;
     } catch (problem) {
-      const nobody =
-        problem instanceof FixedramError && ["qmp.no-socket", "qmp.nobody-listening"].includes(problem.code);
-      if (qemu === null ? nobody : !isAlive(qemu)) return null;
+      // Nobody at the address says nothing of a QEMU that /proc does not show: there may be a proxy in between.
+      if (qemu !== null && !isAlive(qemu)) return null;
       this.#leftToGuard = true;
       guarded.leave();
       return `its settings could not be put back yet (${problem instanceof Error ? problem.message : String(problem)}); a process of ours goes on trying for a minute, and the next save will`;
