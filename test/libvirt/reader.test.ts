@@ -151,10 +151,12 @@ describe.each(testable)("%s", (format) => {
     expect((await pumped(image(format, longer))).events).toEqual(expected);
   });
 
-  test.runIf(format === "gzip" || format === "zstd")("but not without end", async () => {
-    const longer = pack(format, Buffer.concat([stream, Buffer.alloc(70 * 2 ** 20)]));
-    expect((await errorOf(() => pumped(image(format, longer)))).code).toBe("file.libvirt-trailing");
-  });
+  const whole = format === "gzip" || format === "zstd";
+  if (whole)
+    test("but not without end", async () => {
+      const longer = pack(format, Buffer.concat([stream, Buffer.alloc(70 * 2 ** 20)]));
+      expect((await errorOf(() => pumped(image(format, longer)))).code).toBe("file.libvirt-trailing");
+    });
 
   test("cut anywhere: damaged", async () => {
     for (const length of [1, 20, packed.length - 1].map((at) => Math.min(at, packed.length - 1))) {

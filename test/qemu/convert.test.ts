@@ -1,5 +1,6 @@
 /** Conversions of what real QEMUs wrote, loaded by stock QEMUs and by fixedram: the guest's own verdict decides. */
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ConvertResult } from "../../src/operations/convert.ts";
@@ -98,6 +99,8 @@ test("QEMU's migration piped into convert", async () => {
     { since, timeout: 60_000 },
   );
   expect(data["status"]).toBe("completed");
+  // QEMU is done when it has written; convert gives the file its name a moment later.
+  await until(() => existsSync(fram));
   await guest.kill();
   await loadFile({ guest, before, file: fram }, fram);
 });
@@ -125,3 +128,8 @@ test("a mapped-ram file of QEMU 10 to a stream that 7.2 loads", async () => {
     `${guest.options.memory * 2 ** 20}\n`,
   );
 });
+
+async function until(is: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!is() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+}

@@ -50,9 +50,10 @@ function targetsOf(one: Qemu): readonly Qemu[] {
   return long ? qemus() : [qemus().find((each) => each !== one) ?? one];
 }
 
-/** With FIXEDRAM_LONG=1 on both QEMUs, else on this one (or the only one). */
+/** With FIXEDRAM_LONG=1 on both QEMUs, else on this one (or the only one); what is left out says so in its name. */
 function often(one: Qemu, label: Qemu["label"]) {
-  return test.skipIf(!long && one.label !== label && qemus().length > 1);
+  const left = !long && one.label !== label && qemus().length > 1;
+  return (name: string, body: () => Promise<void>) => (left ? test.skip(`[long] ${name}`, body) : test(name, body));
 }
 
 /** 7.2 under TCG loses pages that are written during a live migration (without fixedram too), so its guest hardly writes. */
