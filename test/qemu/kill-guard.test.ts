@@ -8,6 +8,7 @@ import { qemus } from "./harness/index.ts";
 
 const LONG = (process.env.FIXEDRAM_LONG ?? "") !== "";
 const LINUX_KILLS = LONG ? 9 : 3;
+const CONNECT_KILLS = LONG ? 60 : 8;
 const chance = new Chance();
 const MODES = ["stop", "live", "background"] as const;
 
@@ -40,6 +41,27 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
       await scene.expectVerdict();
       await scene.expectLoads();
     },
+  );
+
+  // QEMU connects, the guard takes the connection, the saver gets its copy: all of it within a few milliseconds.
+  test(
+    `the saver of a background save is killed ${CONNECT_KILLS} times while QEMU connects`,
+    async () => {
+      const scene = await Scene.make({ guest: { qemu: one, kind: "boot", zeroing: true } });
+      for (let n = 0; n < CONNECT_KILLS; n++) {
+        const delay = 10 + chance.below(28);
+        const saver = scene.saver(argsOf("background"));
+        saver.when("connect", () => setTimeout(() => saver.signal("SIGKILL"), delay));
+        const end = await saver.ended;
+        expect(end, end.stdout + end.stderr).toMatchObject({ signal: "SIGKILL" });
+        await scene.expectAlive("running").catch((error: unknown) => {
+          throw new Error(`kill ${n} of FIXEDRAM_SEED=${chance.seed}, ${delay} ms: ${error}`);
+        });
+        await scene.expectSettled();
+      }
+      await scene.expectVerdict();
+    },
+    LONG ? 600_000 : 120_000,
   );
 
   test.each(MODES)("the guard of a %s save is killed: the save goes on", async (mode) => {

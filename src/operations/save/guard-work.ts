@@ -9,6 +9,9 @@ import { type GuardReply, type GuardRequest, Relay } from "./relay.ts";
 /** Milliseconds a guard goes on trying: QMP may serve somebody else just then. */
 const PATIENCE = 60_000;
 
+/** Milliseconds between two looks at whether the saver lives. */
+const LOOK = 50;
+
 /**
  * Serves the saver, and puts the guest back should it die; ends the process.
  *
@@ -55,14 +58,24 @@ async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
 
 /** Does what the saver asks, until `done` (true) or until the saver is gone. */
 function serve(relay: Relay, early: readonly unknown[]): Promise<boolean> {
+  const saver = process.ppid;
   return new Promise((resolve) => {
+    const end = (done: boolean) => {
+      clearInterval(watch);
+      resolve(done);
+    };
+    // Node does not always say `disconnect` when the other side dies with a handle on its way to it; and a connection that
+    // nobody reads keeps no process running.
+    const watch = setInterval(() => {
+      if (!process.connected || process.ppid !== saver) end(false);
+    }, LOOK);
     process.on("message", (message) => {
-      if (message === "done") resolve(true);
+      if (message === "done") end(true);
       else void answer(relay, message as GuardRequest);
     });
     for (const message of early) void answer(relay, message as GuardRequest);
-    process.once("disconnect", () => resolve(false));
-    if (!process.connected) resolve(false);
+    process.once("disconnect", () => end(false));
+    if (!process.connected) end(false);
   });
 }
 
