@@ -46,12 +46,22 @@ const below = ["errors.ts", "bytes"];
 const model = [...below, "pages"];
 const formats = [...model, "stream", "fixedram"];
 const machine = [...model, "qmp", "qemu", "storage"];
-const all = [...formats, ...machine, "containers", "legacy", "libvirt", "raw", "version.ts", "operations"];
+const all = [
+  ...formats,
+  ...machine,
+  "containers",
+  "legacy",
+  "libvirt",
+  "raw",
+  "installation.ts",
+  "workers",
+  "operations",
+];
 
 /** What each part may import besides itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
-  "version.ts": [],
+  "installation.ts": [],
   bytes: ["errors.ts"],
   pages: below,
   stream: model,
@@ -63,13 +73,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   storage: model,
   qmp: model,
   qemu: [...model, "qmp"],
+  workers: [...formats, "legacy", "libvirt", "storage", "installation.ts"],
   operations: all,
   cli: all,
   "index.ts": all,
 };
 
 /** Have their tests, and no caller yet. To be taken off this list when they get one. */
-const awaited: readonly string[] = [];
+const awaited: readonly string[] = ["workers/pool.ts", "workers/start.ts"];
 
 describe("imports", () => {
   test("every part of src has its place in this test", () => {
@@ -102,6 +113,7 @@ describe("imports", () => {
       "index.ts",
       "cli/main.ts",
       "operations/save/guard.ts",
+      "workers/entry.ts",
       "cli/generate/man.ts",
       "cli/generate/completions.ts",
     ];

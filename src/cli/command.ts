@@ -1,6 +1,6 @@
 import { FixedramError } from "../errors.ts";
 import type { Notice, OperationContext } from "../operations/progress.ts";
-import type { CommandDefinition } from "./definitions.ts";
+import type { CommandDefinition } from "./definitions/index.ts";
 import { type Colors, colorsFor } from "./render/colors.ts";
 import { writeJson, writeJsonNotice, writeJsonProgress } from "./render/json.ts";
 import { noProgress, type ProgressView, progressBar, progressLines } from "./render/progress.ts";

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { ExitCode } from "../errors.ts";
+import { toolVersion } from "../installation.ts";
 import type { Operations } from "./operations.ts";
 import type { Surroundings } from "./terminal.ts";
 
@@ -27,7 +27,7 @@ export async function runHere(argv: readonly string[], operations: Operations): 
     stderr: process.stderr,
     env: process.env,
     folder: process.cwd(),
-    version: version(),
+    version: toolVersion,
     ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
     signals,
   };
@@ -51,16 +51,11 @@ export const operations: Operations = {
 };
 
 function printVersion(json: boolean): number {
-  const text = json ? JSON.stringify({ schema: "fixedram/version/1", version: version() }) : `fixedram ${version()}`;
+  const text = json
+    ? JSON.stringify({ schema: "fixedram/version/1", version: toolVersion })
+    : `fixedram ${toolVersion}`;
   process.stdout.write(`${text}\n`);
   return 0;
-}
-
-/** package.json is two folders up from src/cli and from dist/cli alike. */
-function version(): string {
-  const parsed: unknown = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-  const found = typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
-  return typeof found === "string" ? found : "unknown";
 }
 
 /** `fixedram info FILE | head`: a reader that has enough is no failure; an answer that could not be written is one. */

@@ -6,7 +6,7 @@ import {
   type OptionDefinition,
   programOptions,
   summary,
-} from "./definitions.ts";
+} from "./definitions/index.ts";
 import { wrap } from "./render/format.ts";
 
 export type Chosen = (

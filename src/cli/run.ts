@@ -1,7 +1,7 @@
 import { CommanderError } from "commander";
 import { ExitCode, FixedramError } from "../errors.ts";
 import { type Given, Invocation, type Run } from "./command.ts";
-import { type CommandDefinition, commands } from "./definitions.ts";
+import { type CommandDefinition, commands } from "./definitions/index.ts";
 import { buildProgram } from "./program.ts";
 import { colorsFor } from "./render/colors.ts";
 import { errorText, exitCodeOf } from "./render/errors.ts";

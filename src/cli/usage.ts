@@ -1,6 +1,6 @@
 import type { CommanderError } from "commander";
 import { FixedramError } from "../errors.ts";
-import { commands } from "./definitions.ts";
+import { commands } from "./definitions/index.ts";
 
 /** The parser's complaint in our words, with what was probably meant. */
 export function usageError(error: CommanderError, command: string | null): FixedramError {

@@ -3,9 +3,9 @@ import { FixedramError, withPath } from "../errors.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
 import { type FixedRamFile, openFixedRam } from "../fixedram/reader.ts";
 import { sealInPlace } from "../fixedram/seal-in-place.ts";
+import { toolVersion } from "../installation.ts";
 import { InPlaceFile } from "../storage/in-place-file.ts";
 import type { FileSystemCalls } from "../storage/system-calls.ts";
-import { toolVersion } from "../version.ts";
 import { openSnapshot } from "./open.ts";
 import type { OperationContext } from "./progress.ts";
 

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { commands, exitCodes, programOptions } from "../../src/cli/definitions.ts";
+import { commands, exitCodes, programOptions } from "../../src/cli/definitions/index.ts";
 import { manPage } from "../../src/cli/generate/man.ts";
 import { cli, fakes } from "./fakes.ts";
 

@@ -1,4 +1,4 @@
-import { commands, type OptionDefinition, programOptions, type ValueKind } from "../definitions.ts";
+import { commands, type OptionDefinition, programOptions, type ValueKind } from "../definitions/index.ts";
 
 /**
  * Completion scripts, made from the definitions: plain text that starts no program when Tab is pressed. @bomb.sh/tab, which was

@@ -5,12 +5,12 @@ import {
   type OptionDefinition,
   programOptions,
   summary,
-} from "../definitions.ts";
+} from "../definitions/index.ts";
 
 /** The man page fixedram(1) in man(7) macros, made from the definitions. */
 export function manPage(version: string): string {
   return [
-    `.\\" Made by script/cli-files.ts from src/cli/definitions.ts; do not edit.`,
+    `.\\" Made by script/cli-files.ts from src/cli/definitions/index.ts; do not edit.`,
     `.TH FIXEDRAM 1 "" "fixedram ${roff(version)}" "User Commands"`,
     ".SH NAME",
     `fixedram \\- snapshots of a virtual machine's memory with every page at a fixed place`,

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { toolVersion } from "../../installation.ts";
 import { libvirtName } from "../../libvirt/name.ts";
-import { toolVersion } from "../../version.ts";
 import type { ConvertInput, InputFacts } from "./input.ts";
 
 /**

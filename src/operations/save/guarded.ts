@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import { FixedramError } from "../../errors.ts";
+import { entryArguments, entryFile } from "../../installation.ts";
 import { listenerOf, type MigrationListener, pausedSocket } from "../../qemu/migration-socket.ts";
 import { startTimeOf } from "../../qemu/process.ts";
 import type { QmpClient } from "../../qmp/client.ts";
@@ -75,13 +75,9 @@ export function guardSave(entry: JournalEntry): Guarded {
 }
 
 function startGuard(journal: string): ChildProcess {
-  // Beside this file, compiled or not.
-  const compiled = !import.meta.url.endsWith(".ts");
-  const entry = fileURLToPath(new URL(compiled ? "./guard.js" : "./guard.ts", import.meta.url));
-  // Options of this process may hold a program (`--eval`) or listen at a port (`--inspect`): only what loads .ts is passed on.
-  const options = compiled ? [] : process.execArgv;
+  // Options of this process may hold a program (`--eval`) or listen at a port (`--inspect`): none is passed on.
   // In our folder, for the QMP socket's path may be a relative one.
-  const guard = spawn(process.execPath, [...options, entry, journal], {
+  const guard = spawn(process.execPath, [...entryArguments(), entryFile("operations/save/guard"), journal], {
     detached: true,
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });

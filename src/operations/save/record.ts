@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { MemoryRange, RecordedDisk, SnapshotMeta } from "../../fixedram/meta.ts";
+import { toolVersion } from "../../installation.ts";
 import { queryCpuFeatures } from "../../qemu/cpu-flags.ts";
 import { type Disk, type DiskImage, queryDisks } from "../../qemu/disks.ts";
 import type { GuestFacts } from "../../qemu/inspect.ts";
@@ -7,7 +8,6 @@ import { queryMemoryMap } from "../../qemu/memory-map.ts";
 import type { QemuProcess } from "../../qemu/process.ts";
 import { redactArgv } from "../../qemu/redact.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { toolVersion } from "../../version.ts";
 import type { Notice } from "../progress.ts";
 
 /** What is recorded of a guest besides its memory; all but the disks, which are looked at when the guest has stopped. */

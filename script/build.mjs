@@ -1,0 +1,29 @@
+/**
+ * Builds src/ into a folder: `node script/build.mjs FOLDER`. JavaScript in as few files as possible, for opening a hundred
+ * small ones takes longer than most commands run; declarations one for each source, made by tsc.
+ *
+ * The entries are what is started or imported from outside: src/installation.ts knows where they are.
+ */
+import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { build } from "esbuild";
+
+const [folder] = process.argv.slice(2);
+if (folder === undefined) throw new Error("usage: node script/build.mjs FOLDER");
+
+await build({
+  entryPoints: ["src/index.ts", "src/cli/main.ts", "src/operations/save/guard.ts", "src/workers/entry.ts"],
+  outbase: "src",
+  outdir: folder,
+  bundle: true,
+  splitting: true,
+  chunkNames: "chunks/[name]-[hash]",
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  packages: "external",
+  sourcemap: true,
+  logLevel: "warning",
+});
+const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", folder], { stdio: "inherit" });

@@ -1,0 +1,40 @@
+import { common, snapshotFile } from "./common.ts";
+import type { CommandDefinition } from "./types.ts";
+
+export const resume: CommandDefinition = {
+  name: "resume",
+  summary: "resume a guest from a file",
+  description: [
+    "Starts QEMU-COMMAND, or takes the QEMU that waits behind --qmp in -incoming defer, loads FILE into it and lets the guest go on as it was. With neither, the command recorded in FILE is shown, and run only after a yes.",
+    "A QEMU that was started stays in the foreground with its console on the terminal, Ctrl-C included, and its exit code becomes ours.",
+  ],
+  arguments: [snapshotFile],
+  tail: { name: "QEMU-COMMAND", text: "the QEMU to start: program and arguments, never through a shell" },
+  options: [
+    {
+      name: "qmp",
+      value: { name: "SOCKET", kind: "socket" },
+      text: "attach to the QEMU that waits behind this control socket: PATH, unix:PATH or tcp:HOST:PORT on this machine",
+    },
+    { name: "paused", text: "leave the guest paused" },
+    { name: "run-recorded", text: "run the command recorded in FILE without asking; only for files you trust" },
+    { name: "verify", text: "check every page of FILE before, as verify --deep does" },
+    {
+      name: "id",
+      value: { name: "ID", kind: "text" },
+      text: "the snapshot must have this id, as save, info and verify print it",
+    },
+    { name: "force", text: "go on although disks changed since the save, which can destroy their filesystems" },
+    ...common,
+  ],
+  examples: [
+    {
+      command: "fixedram resume web.fram -- qemu-system-x86_64 -M q35 -m 2G -nographic",
+      text: "start this QEMU with the guest in it",
+    },
+    {
+      command: "fixedram resume web.fram --qmp /run/web.qmp --paused",
+      text: "load into a QEMU that was started with -incoming defer",
+    },
+  ],
+};
