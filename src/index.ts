@@ -4,11 +4,19 @@
  * Every failure is a {@link FixedramError} with a code listed in docs/errors/.
  */
 export type { Container, Snapshot } from "./containers/snapshot.ts";
+export { DeviceSections } from "./devices/sections.ts";
+export type { DeviceField, DeviceState, DeviceTree, DeviceValue } from "./devices/tree.ts";
 export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
 export type { Coverage } from "./fixedram/coverage.ts";
 export type { SnapshotMeta } from "./fixedram/meta.ts";
 export type { Problem } from "./fixedram/problems.ts";
 export type { LibvirtHeader } from "./libvirt/header.ts";
+export type { Cpu } from "./machine/cpu.ts";
+export type { ArmCpu } from "./machine/cpu-arm.ts";
+export type { DescriptorTable, Segment, X86Cpu, X86Fpu } from "./machine/cpu-x86.ts";
+export type { MemoryMap, PhysicalRange } from "./machine/memory-map.ts";
+export type { BlockRun, PhysicalMemory, PhysicalReader } from "./machine/physical.ts";
+export type { Mapped, NotMapped, PageRights, Translation, WalkStep } from "./machine/translation.ts";
 export {
   type ConvertOptions,
   type ConvertResult,
@@ -17,6 +25,7 @@ export {
   type WritableStreamLike,
 } from "./operations/convert.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
+export { Inside } from "./operations/inside/open.ts";
 export {
   type BlockInfo,
   type BlockMap,

@@ -15,7 +15,8 @@ export interface Vmdesc {
   readonly devices: readonly VmdescDevice[];
 }
 
-export interface VmdescField {
+/** Fields of type `tmp` or `vstruct` and of lists have the inner state's entries beside their own, not below `struct`. */
+export interface VmdescField extends VmdescState {
   readonly name: string;
   readonly type?: string | undefined;
   /** Bytes; of one element when `array_len` is there. */
@@ -44,6 +45,13 @@ const MAX_DEPTH = 128;
 
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+const stateEntries = {
+  vmsd_name: v.optional(v.string()),
+  version: v.optional(v.number()),
+  fields: v.optional(v.array(v.lazy((): v.GenericSchema<VmdescField> => field))),
+  subsections: v.optional(v.array(v.lazy((): v.GenericSchema<VmdescState> => state))),
+};
+
 const field: v.GenericSchema<VmdescField> = v.object({
   name: v.string(),
   type: v.optional(v.string()),
@@ -51,15 +59,9 @@ const field: v.GenericSchema<VmdescField> = v.object({
   array_len: v.optional(size),
   index: v.optional(size),
   version_id: v.optional(v.number()),
-  struct: v.optional(v.lazy(() => state)),
+  struct: v.optional(v.lazy((): v.GenericSchema<VmdescState> => state)),
+  ...stateEntries,
 });
-
-const stateEntries = {
-  vmsd_name: v.optional(v.string()),
-  version: v.optional(v.number()),
-  fields: v.optional(v.array(field)),
-  subsections: v.optional(v.array(v.lazy(() => state))),
-};
 
 const state: v.GenericSchema<VmdescState> = v.object(stateEntries);
 
