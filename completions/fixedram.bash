@@ -40,6 +40,8 @@ _fixedram() {
     verify:--id) :; return ;;
     convert:--to) _fixedram_words "fixed-ram stream libvirt-sparse raw"; return ;;
     convert:--xml) _fixedram_files; return ;;
+    diff:--hex) :; return ;;
+    diff:--pages-out) _fixedram_files; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -51,6 +53,7 @@ _fixedram() {
       seal) _fixedram_words "--json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
       convert) _fixedram_words "--to --xml --force --json --quiet -q --help -h" ;;
+      diff) _fixedram_words "--hex --pages-out --trust-seals --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -66,9 +69,10 @@ _fixedram() {
     seal) _fixedram_snapshots ;;
     repair) _fixedram_snapshots ;;
     convert) _fixedram_snapshots ;;
+    diff) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map verify seal repair convert doctor completions" ;;
-    "") _fixedram_words "save resume info map verify seal repair convert doctor completions help" ;;
+    help) _fixedram_words "save resume info map verify seal repair convert diff doctor completions" ;;
+    "") _fixedram_words "save resume info map verify seal repair convert diff doctor completions help" ;;
   esac
 }
 

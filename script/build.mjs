@@ -5,7 +5,6 @@
  * The entries are what is started or imported from outside: src/installation.ts knows where they are.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { build } from "esbuild";
 
@@ -26,14 +25,5 @@ await build({
   sourcemap: true,
   logLevel: "warning",
 });
-// Declarations take far longer, so those of the last build are built upon.
-const types = ".cache/types";
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-const state = ["--incremental", "--tsBuildInfoFile", `${types}/tsbuildinfo`];
-execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", types, ...state], { stdio: "inherit" });
-cpSync(types, folder, { recursive: true, filter: (path) => statSync(path).isDirectory() || existsSync(source(path)) });
-
-/** Of a declaration file: what it was made from, which may be gone since. */
-function source(path) {
-  return path.replace(types, "src").replace(/\.d\.ts$/, ".ts");
-}
+execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", folder], { stdio: "inherit" });

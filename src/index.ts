@@ -6,6 +6,7 @@
 export type { Container, Snapshot } from "./containers/snapshot.ts";
 export { DeviceSections } from "./devices/sections.ts";
 export type { DeviceField, DeviceState, DeviceTree, DeviceValue } from "./devices/tree.ts";
+export type { DifferenceKind } from "./diff/differences.ts";
 export { type ErrorDetails, type ErrorJson, ExitCode, FixedramError } from "./errors.ts";
 export type { Coverage } from "./fixedram/coverage.ts";
 export type { SnapshotMeta } from "./fixedram/meta.ts";
@@ -24,6 +25,13 @@ export {
   convert,
   type WritableStreamLike,
 } from "./operations/convert.ts";
+export type { ConfigurationDifference } from "./operations/diff/configuration.ts";
+export type { DeviceDifference, DeviceTotals } from "./operations/diff/devices.ts";
+export type { HexPage, HexRow } from "./operations/diff/hex.ts";
+export { type DiffPagesOptions, diffPages, type PageDifference } from "./operations/diff/pages.ts";
+export type { BlockDiff, BlockSide, DiffMap, PageCounts } from "./operations/diff/tally.ts";
+export { trustSeals } from "./operations/diff/trust.ts";
+export { type DiffOptions, type DiffResult, type DiffSide, diff } from "./operations/diff.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
 export { Inside } from "./operations/inside/open.ts";
 export {

@@ -57,6 +57,7 @@ const all = [
   "raw",
   "installation.ts",
   "workers",
+  "diff",
   "operations",
 ];
 
@@ -77,14 +78,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   storage: model,
   qmp: model,
   qemu: [...model, "qmp"],
-  workers: [...formats, "legacy", "libvirt", "storage", "installation.ts"],
+  diff: model,
+  workers: [...formats, "diff", "legacy", "libvirt", "storage", "installation.ts"],
   operations: all,
   cli: all,
   "index.ts": all,
 };
 
 /** Have their tests, and no caller yet. To be taken off this list when they get one. */
-const awaited: readonly string[] = ["workers/pool.ts", "workers/start.ts"];
+const awaited: readonly string[] = [];
 
 describe("imports", () => {
   test("every part of src has its place in this test", () => {

@@ -47,6 +47,7 @@ export const operations: Operations = {
   seal: async (options) => (await import("../operations/seal.ts")).seal(options),
   repair: async (options) => (await import("../operations/repair.ts")).repair(options),
   convert: async (options) => (await import("./standard-streams.ts")).convertHere(options),
+  diff: async (options) => (await import("../operations/diff.ts")).diff(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

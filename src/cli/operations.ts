@@ -1,4 +1,5 @@
 import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations/convert.ts";
+import type { DiffOptions, DiffResult } from "../operations/diff.ts";
 import type { DoctorReport } from "../operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
@@ -28,5 +29,6 @@ export interface Operations {
   seal(options: SealOptions): Promise<SealResult>;
   repair(options: RepairOptions): Promise<RepairResult>;
   convert(options: ConvertCall): Promise<ConvertResult>;
+  diff(options: DiffOptions): Promise<DiffResult>;
   doctor(options: { readonly folder: string }): Promise<DoctorReport>;
 }

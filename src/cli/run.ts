@@ -19,6 +19,7 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   seal: () => import("./commands/seal.ts"),
   repair: () => import("./commands/repair.ts"),
   convert: () => import("./commands/convert.ts"),
+  diff: () => import("./commands/diff.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

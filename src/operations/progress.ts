@@ -12,6 +12,7 @@ export interface Progress {
     | "start"
     | "load"
     | "verify"
+    | "compare"
     | "seal"
     | "finish";
   /** Bytes of page data moved so far in this phase, and how many are expected (0: not known). */

@@ -12,14 +12,14 @@ import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
  */
 export class ScratchFile implements Store {
   readonly name: string;
-  readonly #fd: number;
+  readonly fd: number;
   readonly #calls: FileSystemCalls;
   #size = 0;
   #open = true;
 
   private constructor(name: string, fd: number, calls: FileSystemCalls) {
     this.name = name;
-    this.#fd = fd;
+    this.fd = fd;
     this.#calls = calls;
   }
 
@@ -48,7 +48,7 @@ export class ScratchFile implements Store {
     let done = 0;
     try {
       while (done < bytes.length) {
-        done += this.#calls.writeSync(this.#fd, bytes, done, bytes.length - done, position + done);
+        done += this.#calls.writeSync(this.fd, bytes, done, bytes.length - done, position + done);
       }
     } catch (error) {
       throw systemError(
@@ -65,7 +65,7 @@ export class ScratchFile implements Store {
     let done = 0;
     try {
       while (done < target.length) {
-        const count = this.#calls.readSync(this.#fd, target, done, target.length - done, position + done);
+        const count = this.#calls.readSync(this.fd, target, done, target.length - done, position + done);
         if (count === 0) break;
         done += count;
       }
@@ -83,7 +83,7 @@ export class ScratchFile implements Store {
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    this.#calls.closeSync(this.#fd);
+    this.#calls.closeSync(this.fd);
   }
 }
 

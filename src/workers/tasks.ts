@@ -4,6 +4,8 @@ import type { TaskTable } from "./protocol.ts";
  * Every task that workers do. A task is a module in tasks/ with one function `run(input, context)`; input and output are
  * plain data: plans (extents), file descriptors, shared memory, never objects with methods.
  */
-export const tasks = {} satisfies TaskTable;
+export const tasks = {
+  compare: () => import("./tasks/compare.ts"),
+} satisfies TaskTable;
 
 export type Tasks = typeof tasks;

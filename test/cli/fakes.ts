@@ -2,6 +2,7 @@ import type { Operations } from "../../src/cli/operations.ts";
 import { run } from "../../src/cli/run.ts";
 import type { Surroundings } from "../../src/cli/terminal.ts";
 import type { ConvertResult } from "../../src/operations/convert.ts";
+import type { DiffResult } from "../../src/operations/diff.ts";
 import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
 import type { RepairResult } from "../../src/operations/repair.ts";
@@ -184,6 +185,74 @@ export const converted: ConvertResult = {
   notices: [],
 };
 
+export const compared: DiffResult = {
+  a: { path: "before.fram", container: "fixed-ram", machine: "pc-q35-7.2", id: saved.id },
+  b: { path: "after.stream", container: "stream", machine: "pc-q35-8.0", id: null },
+  same: true,
+  configuration: [{ field: "machine", a: "pc-q35-7.2", b: "pc-q35-8.0" }],
+  blocks: [
+    {
+      name: "pc.ram",
+      a: { length: 64 * MiB, pageSize: 4096, pages: 16_384, present: 9000 },
+      b: { length: 64 * MiB, pageSize: 4096, pages: 16_384, present: 9001 },
+      pages: { changed: 1200, added: 2, gone: 1, unknown: 0 },
+      extents: 17,
+      map: {
+        pagesPerCell: 512,
+        a: Array.from({ length: 32 }, (_, i) => (i < 18 ? 1 : 0)),
+        b: Array.from({ length: 32 }, (_, i) => (i < 18 ? 1 : i === 20 ? 0.004 : 0)),
+        different: Array.from({ length: 32 }, (_, i) => (i < 3 ? 0.7 : i === 20 ? 0.004 : 0)),
+      },
+    },
+    {
+      name: "vga.vram",
+      a: { length: MiB, pageSize: 4096, pages: 256, present: 0 },
+      b: { length: MiB, pageSize: 4096, pages: 256, present: 0 },
+      pages: { changed: 0, added: 0, gone: 0, unknown: 0 },
+      extents: 0,
+      map: { pagesPerCell: 8, a: [0], b: [0], different: [0] },
+    },
+  ],
+  devices: {
+    a: 3,
+    b: 3,
+    same: 0,
+    different: [
+      {
+        name: "cpu",
+        instance: 1,
+        kind: "changed",
+        a: { version: 12, size: 13_212 },
+        b: { version: 12, size: 13_212 },
+        bytes: 37,
+      },
+      { name: "tim\x1ber", instance: 0, kind: "gone", a: { version: 2, size: 24 }, b: null, bytes: 24 },
+      {
+        name: "apic",
+        instance: 0,
+        kind: "changed",
+        a: { version: 3, size: 182 },
+        b: { version: 4, size: 190 },
+        bytes: 9,
+      },
+    ],
+  },
+  pages: { total: 16_640, changed: 1200, added: 2, gone: 1, unknown: 0, extents: 17, trusted: 0 },
+  hex: [
+    {
+      block: "pc.ram",
+      kind: "changed",
+      page: 74_565,
+      offset: 305_418_240,
+      bytes: 2,
+      rows: [{ offset: 16, a: "00112233445566778899aabbccddeeff", b: "00112233445566778899aabbccddef41" }],
+    },
+  ],
+  pagesOut: null,
+  notices: [],
+  time: 120,
+};
+
 export const examined: DoctorReport = {
   node: "v20.20.2",
   platform: "linux-x64",
@@ -239,6 +308,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     seal: refuse("seal"),
     repair: refuse("repair"),
     convert: refuse("convert"),
+    diff: refuse("diff"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -253,6 +323,7 @@ export const fakes: Operations = {
   repair: async ({ file }) => ({ ...repaired, path: file }),
   verify: async ({ file }) => ({ ...verified, path: file }),
   convert: async () => converted,
+  diff: async ({ a, b }) => ({ ...compared, a: { ...compared.a, path: a }, b: { ...compared.b, path: b } }),
   doctor: async () => examined,
 };
 

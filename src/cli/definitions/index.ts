@@ -5,6 +5,7 @@
 
 import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
+import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
@@ -28,6 +29,7 @@ export const commands: readonly CommandDefinition[] = [
   seal,
   repair,
   convert,
+  diff,
   doctor,
   completions,
 ];

@@ -13,7 +13,7 @@ const levels = [
 
 type Mark = "-" | (typeof levels)[number]["mark"];
 
-function markOf(share: number): Mark {
+export function markOf(share: number): Mark {
   if (share <= 0) return "-";
   return levels.find((level) => share >= level.from)?.mark ?? ".";
 }
@@ -65,10 +65,14 @@ function ruler(block: BlockMap): string {
   return `0${end.padStart(Math.max(end.length + 1, block.cells.length + 1))}`;
 }
 
+/** The characters and the shares they stand for: `- none  . fewer ...`. */
+export function levelsText(none: string, colors: Colors): string {
+  const parts = [...levels].reverse().map((level) => `${paint(level.mark, level.mark, colors)} ${level.text}`);
+  return `${paint("-", "-", colors)} ${none}  ${parts.join("  ")}`;
+}
+
 function legend(blocks: readonly BlockMap[], colors: Colors): string {
   const single = blocks.every((block) => block.pagesPerCell === 1);
-  const marks = levels.filter((level) => !single || level.mark === "p");
-  const parts = [...marks].reverse().map((level) => `${paint(level.mark, level.mark, colors)} ${level.text}`);
   if (single) return `${paint("-", "-", colors)} zero page  ${paint("p", "p", colors)} page in the file\n`;
-  return `Pages in the file: ${paint("-", "-", colors)} none (zero)  ${parts.join("  ")}\n`;
+  return `Pages in the file: ${levelsText("none (zero)", colors)}\n`;
 }

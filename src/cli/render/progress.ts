@@ -20,6 +20,7 @@ const phaseNames: Readonly<Record<Progress["phase"], string>> = {
   start: "starting",
   load: "loading",
   verify: "verifying",
+  compare: "comparing",
   seal: "sealing",
   finish: "finishing",
 };
