@@ -85,6 +85,11 @@ export class DigestTable {
     return bytes;
   }
 
+  /** A node that was never asked for stands in the file. */
+  adopt(block: number, index: number): void {
+    this.#written.set((this.#base[block] ?? 0) + index);
+  }
+
   /** Copies a node as it stands now, without making room for it. @param into 4 KiB */
   copy(block: number, index: number, into: Uint8Array): void {
     const node = (this.#base[block] ?? 0) + index;

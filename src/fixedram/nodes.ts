@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import type { PageBitmap } from "../bytes/bitmap.ts";
-import { setU64, viewOf } from "../bytes/cursor.ts";
+import { getU64, setU64, viewOf } from "../bytes/cursor.ts";
 import { digestBytes } from "../bytes/page-digest.ts";
-import { nextNode, nodeBytes, nodePages } from "./digest-table.ts";
+import { nextNode, nodeBytes, nodeCount, nodePages } from "./digest-table.ts";
 
 /** Bytes of a node's entry in NODS: its index in the block, its SHA-256 (docs/format.md, "NODS"). */
 export const nodeEntryBytes = 40;
@@ -58,6 +58,24 @@ export function encodeNodes(bitmap: PageBitmap, into: Uint8Array, digestsOf: (in
     into.set(hasher.hash(bitmap, node, digestsOf(node)), at + 8);
     at += nodeEntryBytes;
   }
+}
+
+/**
+ * A block's nodes by their index: 32 bytes each, zeros where it has no entry. Null when the entries are not in rising order, or
+ * name a node that the block does not have.
+ */
+export function expectedNodes(entries: Uint8Array, pages: number): Uint8Array | null {
+  const nodes = nodeCount(pages);
+  const expected = new Uint8Array(nodes * 32);
+  const view = viewOf(entries);
+  let last = -1;
+  for (let at = 0; at + nodeEntryBytes <= entries.length; at += nodeEntryBytes) {
+    const index = getU64(view, at);
+    if (index <= last || index >= nodes) return null;
+    expected.set(entries.subarray(at + 8, at + nodeEntryBytes), index * 32);
+    last = index;
+  }
+  return expected;
 }
 
 /** The root of a block: the SHA-256 of its nodes' entries. */

@@ -56,6 +56,16 @@ export class PageDigests {
     }
   }
 
+  /** The digests of a run of nodes stand in the file already. @param bitmap which pages of the block are present */
+  adopt(block: RamBlock, firstPage: number, pages: number, bitmap: PageBitmap): void {
+    const end = Math.ceil((firstPage + pages) / nodePages);
+    const last = firstPage + pages;
+    for (let node = firstPage / nodePages; node < end; node++) {
+      const stop = Math.min((node + 1) * nodePages, last);
+      if (bitmap.nextSet(node * nodePages, stop) < stop) this.#table.adopt(block.index, node);
+    }
+  }
+
   /** Pages [first, first + count) are zero and count as present. */
   zeros(block: RamBlock, first: number, count: number): void {
     const digest = this.#hasher.zeroDigest(block.pageSize);

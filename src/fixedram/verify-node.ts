@@ -205,3 +205,23 @@ function flip(bitmap: PageBitmap, page: number, value: boolean): void {
 export function rootMatches(sealed: SealedBlock, entries: Uint8Array): boolean {
   return sameBytes(hash("sha256", entries, "buffer"), sealed.root);
 }
+
+/** The same block as if it had only these nodes. @param nodes in rising order */
+export function nodesAlone(block: CheckedBlock, nodes: readonly number[]): CheckedBlock {
+  const { bitmap, entries } = block;
+  const bits = new PageBitmap(bitmap.pages);
+  const nodeBitBytes = nodePages / 8;
+  for (const node of nodes) {
+    bits.bytes.set(bitmap.bytes.subarray(node * nodeBitBytes, (node + 1) * nodeBitBytes), node * nodeBitBytes);
+  }
+  const wanted = new Set(nodes);
+  const kept: Uint8Array[] = [];
+  const cursor = new Cursor(entries, { area: "seal" });
+  for (let at = 0; at + nodeEntryBytes <= entries.length; at += nodeEntryBytes) {
+    if (wanted.has(cursor.u64())) kept.push(entries.subarray(at, at + nodeEntryBytes));
+    cursor.take(nodeEntryBytes - 8);
+  }
+  const few = new Uint8Array(kept.length * nodeEntryBytes);
+  for (const [i, entry] of kept.entries()) few.set(entry, i * nodeEntryBytes);
+  return { ...block, bitmap: bits, entries: few };
+}

@@ -24,6 +24,20 @@ export interface WritableFile {
   truncate(size: number): void;
   commit(): Promise<void>;
   abort(): Promise<void>;
+  /** Its descriptor, for writers in other threads; null or left out where there is none. */
+  readonly shared?: { readonly fd: number; readonly name: string } | null;
+  /** Other threads have written so many bytes. */
+  wrote?(count: number): void;
+}
+
+/** Where the pages of a block go when whole nodes of it (docs/format.md, "Page digests") are written by other threads. Bytes. */
+export interface BlockPlace {
+  readonly file: { readonly fd: number; readonly name: string };
+  readonly pagesOffset: number;
+  /** Of the digests; null: none are kept. */
+  readonly tableOffset: number | null;
+  /** Zero pages count as present and have digests. */
+  readonly zerosPresent: boolean;
 }
 
 export interface WriterOptions {
@@ -145,7 +159,7 @@ export class FixedRamWriter implements Sink {
     checkRange(state, page, 1);
     if (bytes.length !== block.pageSize) throw new RangeError(`a page of ${bytes.length} bytes`);
     this.#digests?.pages(block, page, 1, bytes, 0, block.pageSize);
-    this.#file.write(bytes, placeOf(state, page));
+    this.#file.write(bytes, pagePlace(state, page));
     this.#mark(state, page, 1);
   }
 
@@ -164,13 +178,40 @@ export class FixedRamWriter implements Sink {
     this.zerosGiven += count;
   }
 
+  /** For writers in other threads, who tell {@link FixedRamWriter.adopt}; null where the file cannot be shared. */
+  placeOf(block: RamBlock): BlockPlace | null {
+    const { layout, bitmap, content } = this.#state(block);
+    const file = this.#file.shared ?? null;
+    if (file === null) return null;
+    const tableOffset = this.#digests === null ? null : layout.tableOffset;
+    return { file, pagesOffset: layout.pagesOffset, tableOffset, zerosPresent: content !== bitmap };
+  }
+
+  /**
+   * Takes over whole nodes of a block of which nothing was given so far: their pages and digests stand in the file.
+   *
+   * @param firstPage a multiple of 512
+   * @param content a bit for each page: its bytes were written; the others are zero
+   */
+  adopt(block: RamBlock, firstPage: number, content: PageBitmap): void {
+    const state = this.#state(block);
+    checkRange(state, firstPage, content.pages);
+    const data = content.count();
+    state.content.bytes.set(content.bytes, firstPage / 8);
+    if (state.content !== state.bitmap) state.bitmap.setRange(firstPage, content.pages);
+    this.#digests?.adopt(block, firstPage, content.pages, state.bitmap);
+    this.pagesWritten += data;
+    this.zerosGiven += content.pages - data;
+    this.#file.wrote?.(data * block.pageSize);
+  }
+
   /** Reads a page as it stands now: what was last written there, or zeros. @param into a page */
   readPage(block: RamBlock, page: number, into: Uint8Array): void {
     const state = this.#state(block);
     checkRange(state, page, 1);
     if (into.length !== block.pageSize) throw new RangeError(`a page of ${into.length} bytes`);
     if (!state.content.get(page)) into.fill(0);
-    else if (this.#file.readBack(into, placeOf(state, page)) !== into.length) {
+    else if (this.#file.readBack(into, pagePlace(state, page)) !== into.length) {
       throw new FixedramError("file.truncated", "The file lost bytes that were written to it", {
         block: block.name,
         page,
@@ -276,7 +317,7 @@ export class FixedRamWriter implements Sink {
         views.push(chunk.subarray(begin, begin + (next - at) * pageSize));
         at = next;
       }
-      const position = placeOf(state, first + (start - from));
+      const position = pagePlace(state, first + (start - from));
       const [only] = views;
       if (views.length === 1 && only !== undefined) this.#file.write(only, position);
       else this.#file.writev(views, position);
@@ -301,7 +342,7 @@ export class FixedRamWriter implements Sink {
     while (page < end) {
       const stop = Math.min(content.nextClear(page, end), page + perPiece);
       const bytes = zeros.subarray(0, (stop - page) * state.layout.block.pageSize);
-      this.#file.write(bytes, placeOf(state, page));
+      this.#file.write(bytes, pagePlace(state, page));
       content.clearRange(page, stop - page);
       page = content.nextSet(stop, end);
     }
@@ -357,7 +398,7 @@ export class FixedRamWriter implements Sink {
   }
 }
 
-function placeOf({ layout }: BlockState, page: number): number {
+function pagePlace({ layout }: BlockState, page: number): number {
   return layout.pagesOffset + page * layout.block.pageSize;
 }
 

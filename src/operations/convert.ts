@@ -16,7 +16,7 @@ export interface ConvertOptions extends OperationContext {
   readonly pageSize?: number;
   /** For `libvirt-sparse`: the domain's definition. Default: what the input has from libvirt. */
   readonly xml?: Uint8Array;
-  /** Convert a file whose seal is damaged, stale or half: as it is, without its record. */
+  /** Take a file that is not as it was sealed, as it is; the new record says `unchecked`. */
   readonly force?: boolean;
 }
 
@@ -46,8 +46,9 @@ export interface ConvertResult {
 
 /**
  * Writes a snapshot in another container. Until the new file is complete and on disk, an older one of its name stays as it is;
- * the input is only read, in one pass where that is enough. Memory: two bits for each page and a few fixed buffers; 8 bytes for
- * each page present where a stream in a file becomes a stream again.
+ * the input is only read. A sealed one is compared with its seal on the way: no page that is not as it was sealed is passed on.
+ * Memory: two bits for each page and a few fixed buffers; 8 bytes for each page present where the pages of a stream in a file
+ * have to be found first (into a stream or an image; up to 64 GiB also into a file, which threads write then).
  *
  * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the input; `usage.*`, `system.*` for the output; the signal's reason
  */

@@ -8,6 +8,7 @@ import { checkSealed } from "../fixedram/verify.ts";
 import type { Store } from "../pages/store.ts";
 import { FileStore } from "../storage/file-store.ts";
 import { openSnapshot } from "./open.ts";
+import { PageScreen } from "./parallel.ts";
 import type { OperationContext } from "./progress.ts";
 
 export interface VerifyOptions extends OperationContext {
@@ -114,11 +115,13 @@ async function sealOf(store: Store, problems: Problems): Promise<Seal | null> {
   }
 }
 
-async function verifySealed(store: Store, seal: Seal, options: VerifyOptions, began: number): Promise<Finding> {
+async function verifySealed(store: FileStore, seal: Seal, options: VerifyOptions, began: number): Promise<Finding> {
   let reported = 0;
+  await using pages = new PageScreen(store, options.signal);
   const { state, ...rest } = await checkSealed(store, seal, {
     deep: options.deep === true,
     signal: options.signal,
+    screen: pages.screen,
     onBytes: (bytes, total) => {
       const elapsed = performance.now() - began;
       if (elapsed - reported < 100) return;

@@ -42,6 +42,15 @@ export async function copyPages(
   }
 }
 
+/** For a copy that needs every page. */
+export function absentPage({ name }: RamBlock, page: number): FixedramError {
+  return new FixedramError("file.ignore-shared", "A page of the guest is not in the snapshot", {
+    block: name,
+    page,
+    hint: "The guest's shared memory was left out (x-ignore-shared): save it again with that capability off.",
+  });
+}
+
 /** Pages of one block and one store that are read together. */
 class Piece {
   readonly batch: PageBatch;
@@ -119,11 +128,7 @@ class PageCopier implements ExtentVisitor {
   }
 
   absent(index: number, first: number): void {
-    throw new FixedramError("file.ignore-shared", "A page of the guest is not in the snapshot", {
-      block: this.#block(index).name,
-      page: first,
-      hint: "The guest's shared memory was left out (x-ignore-shared): save it again with that capability off.",
-    });
+    throw absentPage(this.#block(index), first);
   }
 
   async finish(): Promise<void> {

@@ -8,7 +8,7 @@
 import { PageBitmap } from "../bytes/bitmap.ts";
 import { FixedramError } from "../errors.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
-import type { WritableFile } from "../fixedram/writer.ts";
+import type { BlockPlace, WritableFile } from "../fixedram/writer.ts";
 import type { RamBlock } from "../pages/block.ts";
 import type { PageBatch, PlacedSink } from "../pages/sink.ts";
 import { capabilitiesOf } from "../stream/configuration.ts";
@@ -134,6 +134,20 @@ export class RawWriter implements PlacedSink {
   }
 
   barrier(): void {}
+
+  /** For writers in other threads, who tell {@link RawWriter.adopt}; null where the file cannot be shared. */
+  placeOf(block: RamBlock): BlockPlace | null {
+    const file = this.#file(block).file.shared ?? null;
+    return file === null ? null : { file, pagesOffset: 0, tableOffset: null, zerosPresent: false };
+  }
+
+  /** Takes over pages of which nothing was given so far. @param content a bit for each page from `firstPage`: its bytes were written */
+  adopt(block: RamBlock, firstPage: number, content: PageBitmap): void {
+    checkRange(block, firstPage, content.pages);
+    const held = this.#file(block);
+    held.content.bytes.set(content.bytes, firstPage / 8);
+    held.file.wrote?.(content.count() * block.pageSize);
+  }
 
   /** Pages of all blocks. */
   countPages(): { readonly total: number; readonly data: number; readonly zero: number } {

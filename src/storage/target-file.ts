@@ -57,6 +57,11 @@ export class TargetFile {
     }
   }
 
+  /** The file for writers in other threads, who tell {@link TargetFile.wrote}; null where the system's calls are replaced. */
+  get shared(): { readonly fd: number; readonly name: string } | null {
+    return this.#calls === nodeCalls ? { fd: this.fd, name: this.partial } : null;
+  }
+
   /** Writes all of `bytes` at `position`. */
   write(bytes: Uint8Array, position: number): void {
     let done = 0;
@@ -69,7 +74,7 @@ export class TargetFile {
     } catch (error) {
       throw this.#failed(error, `Writing at byte ${position + done}`);
     }
-    this.#wrote(done);
+    this.wrote(done);
   }
 
   /** Writes all of `views`, one after the other, from `position`; any number of them. */
@@ -89,7 +94,7 @@ export class TargetFile {
     } catch (error) {
       throw this.#failed(error, `Writing at byte ${position}`);
     }
-    this.#wrote(done);
+    this.wrote(done);
     // A short write is rare (a disk that fills, a signal): the rest goes view by view.
     let start = 0;
     for (const view of group) {
@@ -197,8 +202,8 @@ export class TargetFile {
     this.#close();
   }
 
-  /** Sets the disk to work on what has been written, one sync at a time, beside the writing. */
-  #wrote(count: number): void {
+  /** So many bytes have been written: sets the disk to work on them, one sync at a time, beside the writing. */
+  wrote(count: number): void {
     this.#unpushed += count;
     if (this.#unpushed < pushBytes || this.#push !== null) return;
     this.#unpushed = 0;

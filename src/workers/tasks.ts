@@ -6,6 +6,8 @@ import type { TaskTable } from "./protocol.ts";
  */
 export const tasks = {
   compare: () => import("./tasks/compare.ts"),
+  "screen-pages": () => import("./tasks/screen-pages.ts"),
+  "copy-pages": () => import("./tasks/copy-pages.ts"),
 } satisfies TaskTable;
 
 export type Tasks = typeof tasks;

@@ -305,6 +305,41 @@ describe("refusals", () => {
     expect((await essenceOf(at("b.fram"))).pages).toEqual(model(plain));
   });
 
+  describe("a sealed file that was damaged since: the new seal must not say that it is right", () => {
+    const damages: readonly (readonly [what: string, code: string, where: (snapshot: Snapshot) => number])[] = [
+      ["a page", "seal.damaged-page", ({ ramStart }) => (ramStart.blocks[0]?.mapped?.pagesOffset ?? 0) + 3 * PAGE + 9],
+      ["a bit", "seal.damaged-region", ({ ramStart }) => ramStart.blocks[0]?.mapped?.bitmapOffset ?? 0],
+      ["the device state", "seal.damaged-region", ({ streamEnd }) => streamEnd - 200_000],
+    ];
+    test.each(damages)("%s", async (_what, expected, where) => {
+      await convert({ input: stream("a"), output: at("a.fram") });
+      const position = await opened(at("a.fram"), where);
+      const bytes = readFileSync(at("a.fram"));
+      bytes[position] = (bytes[position] ?? 0) ^ 2;
+      writeFileSync(at("a.fram"), bytes);
+      const input = at("a.fram");
+      const xmlGiven = { xml: Buffer.from("<domain/>") };
+      const out: Uint8Array[] = [];
+      const output = new Writable({ write: (chunk, _encoding, done) => done(void out.push(chunk)) });
+      expect(await code({ input, output: at("b.fram") })).toBe(expected);
+      expect(await code({ input, output: at("b"), to: "raw" })).toBe(expected);
+      expect(await code({ input, output: at("b"), to: "libvirt-sparse", ...xmlGiven })).toBe(expected);
+      expect(await code({ input, output: at("b"), to: "stream" })).toBe(expected);
+      expect(await code({ input, output, to: "stream" })).toBe(expected);
+      expect(out).toEqual([]);
+      expect(readdirSync(folder).sort()).toEqual(["a", "a.fram"]);
+      const error = await failure(() => convert({ input, output: at("b.fram") }));
+      if (expected === "seal.damaged-page")
+        expect(error.details).toMatchObject({ block: "pc.ram", page: 3, path: input });
+      expect(error.details.hint).toContain("--force");
+      // Whoever takes it all the same gets a file that says so.
+      await convert({ input, output: at("b.fram"), force: true });
+      await opened(at("b.fram"), ({ meta: record }) =>
+        expect(record?.["converted"]).toMatchObject([{ from: "stream" }, { from: "fixed-ram", unchecked: true }]),
+      );
+    });
+  });
+
   test("an old file stays when it fails, and nothing half-made", async () => {
     writeFileSync(at("out.fram"), "old");
     const cut = encode(plain).subarray(0, 250_000);

@@ -28,7 +28,7 @@ export const convert: CommandDefinition = {
       value: { name: "FILE", kind: "file" },
       text: "with --to libvirt-sparse: the domain's definition, from virsh dumpxml --migratable --security-info (default: what IN has from libvirt)",
     },
-    { name: "force", text: "go on although IN's seal is damaged or stale; its record is left out then" },
+    { name: "force", text: "take IN although it is not as it was sealed; the new record says so" },
     ...common,
   ],
   examples: [

@@ -1,8 +1,9 @@
 import { headBytes, recognise } from "../../containers/recognise.ts";
 import type { Container, Snapshot } from "../../containers/snapshot.ts";
-import { FixedramError, withPath } from "../../errors.ts";
+import { withPath } from "../../errors.ts";
+import type { Digests } from "../../fixedram/digest-sections.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
-import { readSeal, type SealState, sealedStreamEnd } from "../../fixedram/seal.ts";
+import { readSeal, sealedStreamEnd } from "../../fixedram/seal.ts";
 import type { LibvirtHeader } from "../../libvirt/header.ts";
 import { pumpLibvirt, readLibvirtHeader } from "../../libvirt/reader.ts";
 import type { Store } from "../../pages/store.ts";
@@ -11,7 +12,9 @@ import { capabilitiesOf } from "../../stream/configuration.ts";
 import type { StreamEvents } from "../../stream/events.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import { openSnapshot, readConfiguration } from "../open.ts";
+import { worthThreads } from "../parallel.ts";
 import { PassEvents, piecesOf, pump, streamOnly } from "./pass.ts";
+import { requirePages, requireSealed, requireTrusted } from "./trust.ts";
 
 /** What is known of the input when all of it has been read. */
 export interface InputFacts {
@@ -43,6 +46,14 @@ export interface ConvertInput {
   readonly libvirt: LibvirtHeader | null;
   /** Null: it can be read once only, with {@link ConvertInput.pass}. */
   readonly snapshot: Snapshot | null;
+  /** What the snapshot's pages were sealed with; null where they were not, or whatever is there is to be taken. */
+  readonly digests: Digests | null;
+  /**
+   * Compares all pages with {@link ConvertInput.digests}, for who cannot do it while copying.
+   *
+   * @throws `seal.damaged-*` with block and page
+   */
+  verifyPages(onBytes: (bytes: number, total: number) => void, signal?: AbortSignal): Promise<void>;
   pass(events: StreamEvents, options: PassOptions): Promise<InputFacts>;
   close(): Promise<void>;
 }
@@ -51,11 +62,16 @@ export interface InputOptions {
   readonly pageSize?: number;
   /** The pages must be at hand: a stream in a file is read through first to find them. */
   readonly random: boolean;
+  /** The output can be written by threads, which need to know where the pages are. */
+  readonly threads: boolean;
   /** Take a file whose seal cannot be relied on. */
   readonly force: boolean;
   readonly onRead?: (bytes: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
+
+/** Bytes of a stream whose pages are found before they are copied: the places of 64 GiB of pages take 128 MiB. */
+const mostIndexed = 64 * 2 ** 30;
 
 /** Opens what is to be converted. @throws what {@link openSnapshot} throws; `seal.*` without `force` */
 export async function openInput(
@@ -70,7 +86,7 @@ export async function openInput(
     if (pass !== null) return pass;
     // By its path, which QEMU could load; it is the same file while `file` is open.
     const snapshot = await openSnapshot(source as string | Store, openOptions(options));
-    return await snapshotInput(snapshot, file, store.size, options.force);
+    return await snapshotInput(snapshot, store, file, options);
   } catch (error) {
     await file?.close();
     throw withPath(error, store.name);
@@ -87,16 +103,18 @@ function openOptions({ pageSize, onRead, signal }: InputOptions) {
 
 async function snapshotInput(
   snapshot: Snapshot,
+  store: Store,
   file: FileStore | null,
-  size: number,
-  force: boolean,
+  { force, signal }: InputOptions,
 ): Promise<ConvertInput> {
   const close = async () => {
     await snapshot.close();
     await file?.close();
   };
+  let digests: Digests | null = null;
   try {
     requireTrusted(snapshot.seal, force);
+    if (!force) digests = await requireSealed(store, snapshot, signal);
   } catch (error) {
     await snapshot.close();
     throw error;
@@ -108,12 +126,28 @@ async function snapshotInput(
     trailing: 0,
   };
   const { name, container, libvirt } = snapshot;
-  return { name, container, file, size, libvirt, snapshot, pass: async () => facts, close };
+  return {
+    name,
+    container,
+    file,
+    size: store.size,
+    libvirt,
+    snapshot,
+    digests,
+    verifyPages: async (onBytes, abort) => {
+      if (digests !== null) await requirePages(store, snapshot, onBytes, abort);
+    },
+    pass: async () => facts,
+    close,
+  };
 }
 
 /** A stream or image that is best read in one pass; null when its pages are at hand, or must be. */
 async function passInput(store: Store, file: FileStore | null, options: InputOptions): Promise<ConvertInput | null> {
-  const { pageSize, force, random } = options;
+  const { pageSize, force } = options;
+  // Up to a size the pages are found first, and copied by threads.
+  const random =
+    options.random || (file !== null && options.threads && file.size >= worthThreads && file.size <= mostIndexed);
   const head = new Uint8Array(Math.min(headBytes, store.size));
   const found = recognise(head.subarray(0, await store.read(head, 0, options.signal)));
   const isImage = found.kind === "libvirt" && found.finished;
@@ -148,6 +182,8 @@ async function passInput(store: Store, file: FileStore | null, options: InputOpt
     size: store.size,
     libvirt,
     snapshot: null,
+    digests: null,
+    verifyPages: async () => {},
     pass,
     close: async () => file?.close(),
   };
@@ -162,6 +198,8 @@ function pipeInput(chunks: AsyncIterable<Uint8Array>, { pageSize }: InputOptions
     size: 0,
     libvirt: null,
     snapshot: null,
+    digests: null,
+    verifyPages: async () => {},
     pass: async (to, { drained, onBytes, signal }) => {
       const events = new PassEvents(name, to);
       const { trailing } = await pump(streamOnly(abortable(chunks, signal), name), events, {
@@ -178,14 +216,6 @@ function pipeInput(chunks: AsyncIterable<Uint8Array>, { pageSize }: InputOptions
 
 function factsOf(events: PassEvents, meta: SnapshotMeta | null, trailing: number): InputFacts {
   return { machine: events.configuration?.machine ?? "", runState: events.runState, meta, trailing };
-}
-
-/** What is converted gets a seal of its own: damage that a seal shows must not be sealed as if it were right. */
-function requireTrusted({ reason }: SealState, force: boolean): void {
-  if (reason === null || force) return;
-  const { code, message, details, cause } = reason;
-  const hint = "Look at it with fixedram verify; --force converts it as it is, without its record.";
-  throw new FixedramError(code, message, { ...details, hint }, { cause });
 }
 
 /** The chunks, until the signal: a pipe on which nothing comes does not hold us. */

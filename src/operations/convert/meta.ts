@@ -7,14 +7,17 @@ import type { ConvertInput, InputFacts } from "./input.ts";
 /**
  * What is recorded with a converted snapshot: the record it had, and how it was converted. Of a snapshot without one, what its
  * stream, its file's time and libvirt's header tell.
+ *
+ * @param forced whatever the input held was taken: what it was sealed with was not looked at
  */
-export function convertedMeta(input: ConvertInput, facts: InputFacts): SnapshotMeta {
+export function convertedMeta(input: ConvertInput, facts: InputFacts, forced: boolean): SnapshotMeta {
   const { meta, runState, machine } = facts;
   const { libvirt } = input;
   const step = {
     from: libvirt === null ? input.container : `libvirt (${libvirt.format})`,
     at: new Date().toISOString(),
     tool: { name: "fixedram", version: toolVersion },
+    ...(forced ? { unchecked: true } : {}),
   };
   const image =
     libvirt === null

@@ -18,6 +18,8 @@ import { EncodedPages } from "../../stream/encoded.ts";
 import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import type { ConfigurationRecord, StreamRecord } from "../../stream/records.ts";
 import { StreamWriter } from "../../stream/writer.ts";
+import type { ConvertInput } from "./input.ts";
+import { copyInParallel } from "./parallel.ts";
 
 export interface Sizes {
   readonly apparent: number;
@@ -30,8 +32,14 @@ export interface PageCounts {
   readonly zero: number;
 }
 
+/** What is copied when the pages are at hand. */
+export type CopySource = Pick<ConvertInput, "digests" | "verifyPages"> & { readonly snapshot: Snapshot };
+
 export interface CopyProgress {
+  /** Bytes of pages to be copied. */
+  readonly total: number;
   readonly onPages: (bytes: number) => void;
+  readonly onVerified: (bytes: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -40,7 +48,7 @@ export interface Output {
   readonly events: StreamEvents;
   /** Memory for the input to be read into. */
   readonly buffer: Uint8Array;
-  copy(snapshot: Snapshot, progress: CopyProgress): Promise<void>;
+  copy(source: CopySource, progress: CopyProgress): Promise<void>;
   /** Waits until all events so far have been written. */
   drained(): Promise<void>;
   /** Null when they are not known: a stream that was passed on. */
@@ -81,9 +89,9 @@ export class FixedRamOutput implements Output {
     );
   }
 
-  async copy({ records, map }: Snapshot, progress: CopyProgress): Promise<void> {
-    for (const record of records) this.events.record(record);
-    await copyPages(map, this.events.writer, { ...progress, buffer: this.buffer });
+  async copy(source: CopySource, progress: CopyProgress): Promise<void> {
+    for (const record of source.snapshot.records) this.events.record(record);
+    await copyToPlaces(source, this.events.writer, progress, this.buffer);
   }
 
   async drained(): Promise<void> {}
@@ -106,6 +114,19 @@ export class FixedRamOutput implements Output {
   abort(): Promise<void> {
     return this.#file.abort();
   }
+}
+
+/** By threads where they pay; else here, after the pages have been compared with their digests. */
+async function copyToPlaces(
+  { snapshot, digests, verifyPages }: CopySource,
+  writer: FixedRamWriter | RawWriter,
+  { total, onPages, onVerified, signal }: CopyProgress,
+  buffer: Uint8Array,
+): Promise<void> {
+  const more = { onPages, ...(signal === undefined ? {} : { signal }) };
+  if (await copyInParallel(snapshot, writer, { digests, total, ...more })) return;
+  await verifyPages(onVerified, signal);
+  await copyPages(snapshot.map, writer, { ...more, buffer });
 }
 
 /** Takes a stream's bytes in order. */
@@ -146,7 +167,9 @@ export class StreamOutput implements Output {
     };
   }
 
-  async copy(snapshot: Snapshot, { onPages, signal }: CopyProgress): Promise<void> {
+  /** All pages are compared with their digests before the first goes out: what has gone through a pipe cannot be taken back. */
+  async copy({ snapshot, verifyPages }: CopySource, { onPages, onVerified, signal }: CopyProgress): Promise<void> {
+    await verifyPages(onVerified, signal);
     let data = 0;
     const counted = (bytes: number) => {
       data = bytes;
@@ -210,9 +233,9 @@ export class RawOutput implements Output {
     this.events = new RawEvents(folder);
   }
 
-  async copy({ records, map }: Snapshot, progress: CopyProgress): Promise<void> {
-    for (const record of records) this.events.record(record);
-    await copyPages(map, this.events.writer, { ...progress, buffer: this.buffer });
+  async copy(source: CopySource, progress: CopyProgress): Promise<void> {
+    for (const record of source.snapshot.records) this.events.record(record);
+    await copyToPlaces(source, this.events.writer, progress, this.buffer);
   }
 
   async drained(): Promise<void> {}

@@ -41,6 +41,7 @@ export class ConvertRun {
       force,
       // A stream is made anew from its pages; an image's header says whether the guest ran, which the stream's end tells.
       random: this.#to === "stream" || this.#to === "libvirt-sparse",
+      threads: this.#to === "fixed-ram" || this.#to === "raw",
       onRead: (bytes, total) => this.#report("preflight", bytes, total),
       ...(pageSize === undefined ? {} : { pageSize }),
       ...(signal === undefined ? {} : { signal }),
@@ -72,7 +73,7 @@ export class ConvertRun {
     }
     signal?.throwIfAborted();
     this.#report("sync", 0, 0);
-    const meta = convertedMeta(input, facts);
+    const meta = convertedMeta(input, facts, this.#options.force === true);
     const sizes = await output.finish(meta);
     const { name, container } = input;
     return {
@@ -97,7 +98,9 @@ export class ConvertRun {
     if (snapshot !== null) {
       const total = dataBytes(snapshot.map);
       this.#report("ram", 0, total);
-      await output.copy(snapshot, { onPages: (bytes) => this.#report("ram", bytes, total), ...more });
+      const onVerified = (bytes: number, all: number) => this.#report("verify", bytes, all);
+      const onPages = (bytes: number) => this.#report("ram", bytes, total);
+      await output.copy({ ...input, snapshot }, { total, onPages, onVerified, ...more });
     }
     return input.pass(output.events, {
       buffer,

@@ -1,0 +1,169 @@
+import { writeSync } from "node:fs";
+import { PageBitmap } from "../../bytes/bitmap.ts";
+import { sameBytes } from "../../bytes/numbers.ts";
+import { digestBytes, type PageHasher } from "../../bytes/page-digest.ts";
+import { FixedramError, systemError } from "../../errors.ts";
+import { nodeBytes, nodePages } from "../../fixedram/digest-table.ts";
+import { NodeHasher } from "../../fixedram/nodes.ts";
+import { PageReader, pieceBytes, type SharedFile, threadHasher } from "../page-reader.ts";
+import type { TaskContext } from "../protocol.ts";
+
+/** Numbers of a run in {@link CopyJob.runs}: first page (from the job's first), pages, file, offset, bytes from page to page. */
+export const runFields = 5;
+
+/** Whole nodes of one block, to be brought from wherever their pages are to fixed places. Offsets are bytes. */
+export interface CopyJob {
+  readonly sources: readonly SharedFile[];
+  readonly target: SharedFile;
+  readonly pageSize: number;
+  /** Pages of the job: 512 a node, the block's last node may have fewer. */
+  readonly pages: number;
+  /** {@link runFields} numbers for each run of data, in page order. */
+  readonly runs: Float64Array;
+  /** Where in the target the job's first page goes. */
+  readonly pagesOffset: number;
+  /** Where in the target the digest of the job's first page goes; null: none are written. */
+  readonly tableOffset: number | null;
+  /** Zero pages have digests too. */
+  readonly zerosPresent: boolean;
+  /** 32 bytes a node: what the source's seal says; null: the source has none. */
+  readonly expected: Uint8Array | null;
+}
+
+export interface CopyResult {
+  /** A bit for each page: its bytes are in the target. Other pages are zero. */
+  readonly content: Uint8Array;
+  /** The first node, from the job's first, that is not as the source's seal says; -1: none. Nothing behind it was copied. */
+  readonly damaged: number;
+}
+
+/** Reads, compares with the seal it had, hashes and writes pages; zero pages are left out. */
+export function run(job: CopyJob, context: TaskContext): CopyResult {
+  const copier = new NodeCopier(job);
+  const nodes = Math.ceil(job.pages / nodePages);
+  for (let node = 0; node < nodes && !context.cancelled(); node++) {
+    if (!copier.node(node)) return { content: copier.content.bytes, damaged: node };
+  }
+  copier.writeTable();
+  return { content: copier.content.bytes, damaged: -1 };
+}
+
+class NodeCopier {
+  readonly content: PageBitmap;
+  readonly #job: CopyJob;
+  /** Pages that the source has, zero ones too. */
+  readonly #source: PageBitmap;
+  readonly #table: Uint8Array;
+  readonly #hasher: PageHasher = threadHasher();
+  readonly #reader: PageReader;
+  readonly #nodes = new NodeHasher();
+  readonly #most: number;
+  readonly #hashed: boolean;
+  /** The run that is next, and how many of its pages are done. */
+  #run = 0;
+  #done = 0;
+
+  constructor(job: CopyJob) {
+    this.#job = job;
+    this.content = new PageBitmap(job.pages);
+    this.#source = new PageBitmap(job.pages);
+    this.#table = new Uint8Array(job.pages * digestBytes);
+    this.#reader = new PageReader(this.#hasher.region, job.pageSize);
+    this.#most = Math.floor(pieceBytes / job.pageSize);
+    this.#hashed = job.tableOffset !== null || job.expected !== null;
+  }
+
+  /** Returns false when the node is not as the source's seal says. */
+  node(node: number): boolean {
+    const { runs, pages, expected } = this.#job;
+    const end = Math.min((node + 1) * nodePages, pages);
+    for (;;) {
+      const at = this.#run * runFields;
+      if (at >= runs.length) break;
+      const first = (runs[at] ?? 0) + this.#done;
+      if (first >= end) break;
+      const left = (runs[at + 1] ?? 0) - this.#done;
+      const count = Math.min(left, end - first, this.#most);
+      this.#piece(at, first, count);
+      if (count === left) {
+        this.#run++;
+        this.#done = 0;
+      } else this.#done += count;
+    }
+    if (expected === null) return true;
+    const wanted = expected.subarray(node * 32, node * 32 + 32);
+    if (this.#source.nextSet(node * nodePages, end) === end) return wanted.every((byte) => byte === 0);
+    return sameBytes(this.#nodes.hash(this.#source, node, this.#table.subarray(node * nodeBytes)), wanted);
+  }
+
+  /** Writes the digests, but leaves out nodes that have none: they stay holes. */
+  writeTable(): void {
+    const { tableOffset, target, zerosPresent, pages, pageSize } = this.#job;
+    if (tableOffset === null) return;
+    if (zerosPresent) {
+      const zero = this.#hasher.zeroDigest(pageSize);
+      for (let page = this.content.nextClear(0); page < pages; page = this.content.nextClear(page + 1))
+        this.#table.set(zero, page * digestBytes);
+    }
+    const some = (node: number) =>
+      zerosPresent ||
+      this.content.nextSet(node * nodePages, Math.min((node + 1) * nodePages, pages)) <
+        Math.min((node + 1) * nodePages, pages);
+    const nodes = Math.ceil(pages / nodePages);
+    for (let node = 0; node < nodes; ) {
+      if (!some(node)) {
+        node++;
+        continue;
+      }
+      let stop = node + 1;
+      while (stop < nodes && some(stop)) stop++;
+      writeFully(target, this.#table.subarray(node * nodeBytes, stop * nodeBytes), tableOffset + node * nodeBytes);
+      node = stop;
+    }
+  }
+
+  #piece(at: number, first: number, count: number): void {
+    const { runs, sources, pageSize } = this.#job;
+    const source = sources[runs[at + 2] ?? 0];
+    if (source === undefined) throw new RangeError("no such source");
+    const stride = runs[at + 4] ?? pageSize;
+    this.#reader.read(source, (runs[at + 3] ?? 0) + this.#done * stride, stride, count);
+    this.#source.setRange(first, count);
+    if (this.#hashed) {
+      this.#hasher.hash(this.#hasher.region, 0, count, pageSize, pageSize, this.#table, first * digestBytes);
+    }
+    this.#write(first, count);
+  }
+
+  /** Writes the pages of a piece that are not zero. */
+  #write(first: number, count: number): void {
+    const { target, pagesOffset, pageSize } = this.#job;
+    for (let from = 0; from < count; ) {
+      if (this.#hasher.isZero(from * pageSize, pageSize)) {
+        from++;
+        continue;
+      }
+      let to = from + 1;
+      while (to < count && !this.#hasher.isZero(to * pageSize, pageSize)) to++;
+      const bytes = this.#hasher.region.subarray(from * pageSize, to * pageSize);
+      writeFully(target, bytes, pagesOffset + (first + from) * pageSize);
+      this.content.setRange(first + from, to - from);
+      from = to;
+    }
+  }
+}
+
+/** @throws `system.disk-full`, `system.io` */
+function writeFully({ fd, name }: SharedFile, bytes: Uint8Array, position: number): void {
+  let done = 0;
+  try {
+    while (done < bytes.length) {
+      const count = writeSync(fd, bytes, done, bytes.length - done, position + done);
+      if (count <= 0)
+        throw new FixedramError("system.io", "The system wrote nothing and named no error", { path: name });
+      done += count;
+    }
+  } catch (error) {
+    throw systemError(error, name, `Writing at byte ${position + done}`);
+  }
+}
