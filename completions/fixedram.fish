@@ -65,7 +65,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from repair' -l help -s h -d 'sh
 complete -c fixedram -n '__fish_seen_subcommand_from repair' -x -a '(__fish_complete_suffix .fram)'
 complete -c fixedram -n '__fish_seen_subcommand_from convert' -l to -x -a 'fixed-ram stream libvirt-sparse raw' -d 'fixed-ram (default when OUT ends in .fram), stream (default for -), libvirt-sparse or raw'
 complete -c fixedram -n '__fish_seen_subcommand_from convert' -l xml -r -F -d 'with --to libvirt-sparse: the domain\'s definition, from virsh dumpxml --migratable --security-info (default: what IN has from libvirt)'
-complete -c fixedram -n '__fish_seen_subcommand_from convert' -l force -d 'go on although IN\'s seal is damaged or stale; its record is left out then'
+complete -c fixedram -n '__fish_seen_subcommand_from convert' -l force -d 'take IN although it is not as it was sealed; the new record says so'
 complete -c fixedram -n '__fish_seen_subcommand_from convert' -l json -d 'print one JSON object on standard output, progress as NDJSON on standard error'
 complete -c fixedram -n '__fish_seen_subcommand_from convert' -l quiet -s q -d 'print only warnings and errors (and the JSON object, with --json)'
 complete -c fixedram -n '__fish_seen_subcommand_from convert' -l help -s h -d 'show this help'
