@@ -22,7 +22,8 @@ export async function work(path: string, early: readonly unknown[]): Promise<nev
   const relay = new Relay();
   if (await serve(relay, early)) process.exit(0);
   removeHalfWritten(path);
-  if (readJournal(path) === null) process.exit(0);
+  // None: nothing was changed yet. Another's: its own guard looks after it.
+  if (readJournal(path)?.guardPid !== process.pid) process.exit(0);
   if (relay.connected) await relay.drain(true);
   const settled = await putBackInTime(path, relay);
   const journal = readJournal(path);

@@ -35,14 +35,42 @@ export interface Guarded {
   leave(): void;
 }
 
-/** Starts the guard and writes the note. Nothing of the guest may be changed before this returns. */
-export function guardSave(entry: JournalEntry): Guarded {
+/** A guard process that may not hear us yet. */
+export interface Guard {
+  readonly process: ChildProcess;
+  /** Where its note will be. */
+  readonly journal: string;
+  /** Settles, and never fails: null, or why the guard cannot do its part. */
+  readonly ready: Promise<string | null>;
+}
+
+/** Starts the guard of a save of the QEMU at this address; it takes as long as a Node takes to start. */
+export function startGuard(qmp: string): Guard {
+  const journal = journalPath(qmp);
+  const process = spawnGuard(journal);
+  return { process, journal, ready: heard(process) };
+}
+
+/** Ends a guard whose save has not come so far that there is a note. */
+export function dropGuard({ process }: Guard): void {
+  process.kill("SIGKILL");
+}
+
+/**
+ * Writes the note, and waits until the guard hears us. Nothing of the guest may be changed before this returns.
+ *
+ * @throws FixedramError `system.no-guard`; `system.*` when the note cannot be written; the signal's reason
+ */
+export async function guardSave(
+  entry: JournalEntry,
+  { process: guard, journal: path, ready }: Guard = startGuard(entry.qmp),
+  signal?: AbortSignal,
+): Promise<Guarded> {
   const journal = { ...entry, breakFreezes: entry.breakFreezes === true, abandoned: false };
-  const path = journalPath(journal.qmp);
-  // The guard first: a note without one would have to wait for the next save.
-  const guard = startGuard(path);
   let current: Journal = { ...journal, guardPid: guard.pid ?? null };
   try {
+    const why = await orAborted(ready, signal);
+    if (why !== null) throw noGuard(path, why);
     writeJournal(path, current);
   } catch (error) {
     guard.kill("SIGKILL");
@@ -74,17 +102,53 @@ export function guardSave(entry: JournalEntry): Guarded {
   };
 }
 
-function startGuard(journal: string): ChildProcess {
+function spawnGuard(journal: string): ChildProcess {
   // Options of this process may hold a program (`--eval`) or listen at a port (`--inspect`): none is passed on.
   // In our folder, for the QMP socket's path may be a relative one.
   const guard = spawn(process.execPath, [...entryArguments(), entryFile("operations/save/guard"), journal], {
     detached: true,
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
-  guard.on("error", () => {});
   guard.unref();
   guard.channel?.unref();
   return guard;
+}
+
+/** Waits for the guard's `ready`. */
+function heard(guard: ChildProcess): Promise<string | null> {
+  return new Promise((resolve) => {
+    const late = setTimeout(() => settle(`not ready after ${READY_TIME / 1000} s`), READY_TIME);
+    const settle = (why: string | null) => {
+      clearTimeout(late);
+      guard.off("message", onMessage);
+      guard.channel?.unref();
+      resolve(why);
+    };
+    const onMessage = (message: unknown) => {
+      if ((message as GuardReply).reply === "ready") settle(null);
+    };
+    guard.on("message", onMessage);
+    guard.on("error", (error) => settle(error.message));
+    guard.once("exit", (code, signal) => settle(`it ended at its start (${signal ?? `exit code ${code}`})`));
+  });
+}
+
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function noGuard(path: string, said: string): FixedramError {
+  return new FixedramError("system.no-guard", "the guard process of this save could not do its part", {
+    path,
+    said,
+    hint: "Nothing of the guest was changed. Save again; should it stay so, look at the system's limits on processes and memory.",
+  });
 }
 
 async function listenThrough(guard: ChildProcess, path: string, owner: Owner | null): Promise<MigrationListener> {
@@ -95,11 +159,7 @@ async function listenThrough(guard: ChildProcess, path: string, owner: Owner | n
   });
   const { reply, ...more } = await request(guard, { ask: "listen", path, owner });
   if (reply !== "listening") {
-    throw new FixedramError("system.no-guard", "the guard process that this save needs could not do its part", {
-      path,
-      ...("said" in more ? { said: more.said } : {}),
-      hint: "Save again; --mode stop does without it.",
-    });
+    throw noGuard(path, "said" in more ? more.said : "an answer of another kind");
   }
   // The guard stops listening by itself.
   return listenerOf(path, first, () => {});
@@ -110,7 +170,7 @@ function request(guard: ChildProcess, asked: GuardRequest): Promise<GuardReply> 
   return new Promise((resolve) => {
     const onMessage = (message: unknown) => {
       const reply = message as GuardReply;
-      if (reply.reply !== "connection") settle(reply);
+      if (reply.reply !== "connection" && reply.reply !== "ready") settle(reply);
     };
     const onGone = () => settle({ reply: "failed", said: "it has ended" });
     // Else this process could end while it waits, when nothing but the guard is left to wait for.
@@ -216,6 +276,9 @@ function beingPutBack(qmp: string, patience: number): FixedramError {
 
 /** Milliseconds a new save waits for the guard of a dead one. */
 const GUARD_TIME = 15_000;
+
+/** Milliseconds a guard gets to start: a Node, on a machine that may have other things to do. */
+const READY_TIME = 30_000;
 
 /** Milliseconds a guard gets to end after `done`. */
 const DISMISS_TIME = 5000;

@@ -12,9 +12,9 @@ export type GuardRequest =
   | { readonly ask: "listen"; readonly path: string; readonly owner: Owner | null }
   | { readonly ask: "drain"; readonly expected: boolean };
 
-/** What the guard says; `connection` brings the socket's handle along. */
+/** What the guard says: `ready` unasked, when it hears; `connection` brings the socket's handle along. */
 export type GuardReply =
-  | { readonly reply: "listening" | "connection" | "drained" }
+  | { readonly reply: "ready" | "listening" | "connection" | "drained" }
   | { readonly reply: "failed"; readonly said: string };
 
 /** Milliseconds QEMU gets to connect once its migration is under way. */

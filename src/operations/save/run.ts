@@ -25,7 +25,7 @@ import { shutMessage } from "../../stream/return-path.ts";
 import { Reporter } from "../reporter.ts";
 import type { SaveOptions, SaveResult } from "../save.ts";
 import { Capture } from "./capture.ts";
-import { type Guarded, guardSave, settleEarlierSave } from "./guarded.ts";
+import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
 import { planSave, type SavePlan } from "./plan.ts";
@@ -59,6 +59,7 @@ export class SaveRun {
   #folder: PrivateFolder | null = null;
   #client: QmpClient | null = null;
   #target: TargetFile | null = null;
+  #guard: Guard | null = null;
   #guarded: Guarded | null = null;
   #listener: MigrationListener | null = null;
   #prepared: Prepared | null = null;
@@ -102,6 +103,9 @@ export class SaveRun {
     const { client, found } = await settleEarlierSave(qmp, connect, this.#signal);
     this.#client = client;
     if (found !== null) this.#reporter.note("warning", "earlier-save", found);
+    // It starts while QEMU is asked.
+    const guard = startGuard(qmp);
+    this.#guard = guard;
     const process = findQemu(address);
     const facts = await inspectGuest(client, { cpuFlags: false, signal: this.#signal });
     const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
@@ -116,8 +120,8 @@ export class SaveRun {
     }
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
-    const guarded = guardSave({
-      version: 1,
+    const entry = {
+      version: 1 as const,
       saver: { pid: globalThis.process.pid, startTime: startTimeOf(globalThis.process.pid) ?? 0 },
       ...before,
       qmp,
@@ -125,7 +129,8 @@ export class SaveRun {
       partial: null,
       folder: null,
       breakFreezes: plan.breakFreezes,
-    });
+    };
+    const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
     const listener = await this.#listen(process, guarded, plan.breakFreezes);
     const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
@@ -246,6 +251,7 @@ export class SaveRun {
   /** Closes what is still open; for either end. */
   release(): void {
     this.#watch?.stop();
+    if (this.#guard !== null && this.#guarded === null) dropGuard(this.#guard);
     this.#connection?.close();
     this.#listener?.close();
     this.#client?.close();
