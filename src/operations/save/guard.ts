@@ -32,9 +32,9 @@ function listen(journal: string): void {
   for (const signal of ["SIGINT", "SIGHUP", "SIGTERM"] as const) process.on(signal, () => {});
   process.on("message", onMessage);
   process.once("disconnect", wake);
-  if (!process.connected) return wake();
+  if (!process.connected) wake();
   // Nothing of the guest is changed before the saver has read this.
-  process.send?.({ reply: "ready" }, undefined, {}, () => {});
+  else process.send?.({ reply: "ready" }, undefined, {}, () => {});
 }
 
 const path = process.argv[2];
