@@ -35,6 +35,7 @@ _fixedram() {
     save:--socket-dir) _fixedram_folders; return ;;
     resume:--qmp) _fixedram_files; return ;;
     resume:--id) :; return ;;
+    resume:--socket-dir) _fixedram_folders; return ;;
     map:--block) :; return ;;
     map:--width) :; return ;;
     verify:--id) :; return ;;
@@ -46,7 +47,7 @@ _fixedram() {
   if [[ $cur == -* ]]; then
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --socket-dir --force --json --quiet -q --help -h" ;;
-      resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --force --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --socket-dir --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;

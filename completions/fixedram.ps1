@@ -3,7 +3,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
   $options = @{
     'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
-    'resume' = @('--qmp', '--paused', '--run-recorded', '--verify', '--id', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'resume' = @('--qmp', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--json', '--quiet', '-q', '--help', '-h')
     'verify' = @('--deep', '--id', '--json', '--quiet', '-q', '--help', '-h')

@@ -61,7 +61,6 @@ export { type VerifyOptions, type VerifyResult, verify } from "./operations/veri
 export type { RamBlock } from "./pages/block.ts";
 export { ExtentKind, ExtentList } from "./pages/extents.ts";
 export type { PageMap } from "./pages/map.ts";
-export type { PageStream } from "./pages/page-stream.ts";
 export { type ExtentVisitor, walk } from "./pages/plan.ts";
 export type { PageBatch, Sink } from "./pages/sink.ts";
 export type { Store } from "./pages/store.ts";

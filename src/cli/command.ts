@@ -122,22 +122,6 @@ export class Invocation {
     stderr.write(`${label} ${safe(notice.message)}\n`);
   }
 
-  /** For work that takes no signal and leaves nothing behind: at a signal it is waited for no longer. */
-  async unlessAborted<T>(work: Promise<T>): Promise<T> {
-    const { abort } = this.around.signals;
-    let stop = (): void => undefined;
-    const aborted = new Promise<never>((_, reject) => {
-      stop = () => reject(new FixedramError("interrupted.signal", "ended by a signal"));
-      abort.addEventListener("abort", stop, { once: true });
-      if (abort.aborted) stop();
-    });
-    try {
-      return await Promise.race([work, aborted]);
-    } finally {
-      abort.removeEventListener("abort", stop);
-    }
-  }
-
   /** Takes the progress off the terminal. */
   settle(): void {
     this.#view.pause();

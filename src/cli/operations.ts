@@ -1,7 +1,8 @@
 import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations/convert.ts";
 import type { DiffOptions, DiffResult } from "../operations/diff.ts";
-import type { DoctorReport } from "../operations/doctor.ts";
-import type { BlockMap, SnapshotInfo } from "../operations/inspect.ts";
+import type { DoctorOptions, DoctorReport } from "../operations/doctor.ts";
+import type { BlockMap, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
+import type { OperationContext } from "../operations/progress.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
@@ -23,12 +24,12 @@ export interface ConvertCall extends Pick<ConvertOptions, "force" | "signal" | "
 export interface Operations {
   save(options: SaveOptions): Promise<SaveResult>;
   resume(options: ResumeOptions): Promise<ResumeResult>;
-  info(file: string): Promise<SnapshotInfo>;
-  mapOf(file: string, options: { readonly block?: string; readonly width: number }): Promise<readonly BlockMap[]>;
+  info(file: string, context: OperationContext): Promise<SnapshotInfo>;
+  mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
   seal(options: SealOptions): Promise<SealResult>;
   repair(options: RepairOptions): Promise<RepairResult>;
   convert(options: ConvertCall): Promise<ConvertResult>;
   diff(options: DiffOptions): Promise<DiffResult>;
-  doctor(options: { readonly folder: string }): Promise<DoctorReport>;
+  doctor(options: DoctorOptions): Promise<DoctorReport>;
 }

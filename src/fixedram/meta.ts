@@ -62,7 +62,7 @@ const metaSchema = v.looseObject({
   accelerator: v.nullable(text),
   machine: v.nullable(text),
   guestName: v.nullable(text),
-  cpu: v.nullable(v.looseObject({ model: text, flags: v.array(text) })),
+  cpu: v.nullable(v.looseObject({ model: text, flags: v.array(text), count: v.optional(size) })),
   /** Run state before the save, in QEMU's words. */
   runState: v.nullable(text),
   argv: v.nullable(argvSchema),

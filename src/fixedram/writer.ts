@@ -87,8 +87,6 @@ export class FixedRamWriter implements Sink {
   zerosGiven = 0;
   /** Pages written over the bytes of an earlier write of the same page. */
   rewritten = 0;
-  /** Rounds ended by {@link FixedRamWriter.barrier}. */
-  rounds = 0;
   /** The snapshot's id, once the file is complete; null without a seal. */
   id: string | null = null;
   readonly #file: WritableFile;
@@ -217,10 +215,6 @@ export class FixedRamWriter implements Sink {
         page,
       });
     }
-  }
-
-  barrier(): void {
-    this.rounds++;
   }
 
   /** Adds to what follows the last block in the stream: end mark and footer of the RAM section, device state, vmdesc. */

@@ -14,6 +14,7 @@ export interface DoctorOptions {
   readonly folder: string;
   /** QEMUs besides those on PATH: names or paths. */
   readonly qemus?: readonly string[];
+  readonly signal?: AbortSignal;
 }
 
 /** What `fixedram doctor` shows: JSON throughout. */
@@ -42,15 +43,24 @@ export interface QemuReport extends QemuProgram {
   readonly returnPath: boolean;
 }
 
-/** Looks at this machine and a folder; starts each QEMU found for a moment. Never throws for what it finds. */
+/**
+ * Looks at this machine and a folder; starts each QEMU found for a moment. Never throws for what it finds.
+ *
+ * @throws the signal's reason, when the QEMU that was being asked has ended
+ */
 export async function doctor(options: DoctorOptions): Promise<DoctorReport> {
+  const { signal } = options;
   const qemus: QemuReport[] = [];
-  for (const path of findQemuPrograms(options.qemus)) qemus.push(report(await probeQemu(path)));
+  for (const path of findQemuPrograms(options.qemus)) {
+    qemus.push(report(await probeQemu(path, { signal })));
+    signal?.throwIfAborted();
+  }
   const x86 = qemus.find((qemu) => qemu.problem === null && (qemu.target === "x86_64" || qemu.target === null));
   const kvm =
     x86 === undefined
       ? { works: false, why: "there is no x86 QEMU to try it with" }
-      : await probeAccelerator(x86.path, "kvm");
+      : await probeAccelerator(x86.path, "kvm", { signal });
+  signal?.throwIfAborted();
   const partial = {
     node: process.version,
     platform: `${process.platform}-${process.arch}`,

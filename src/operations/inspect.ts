@@ -1,11 +1,12 @@
-import type { Container } from "../containers/snapshot.ts";
+import type { Container, Snapshot } from "../containers/snapshot.ts";
 import { FixedramError } from "../errors.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
 import { countData, dataShares } from "../pages/count.ts";
-import type { PageMap } from "../pages/map.ts";
 import { capabilitiesOf, uuidOf } from "../stream/configuration.ts";
 import { savedRunState } from "../stream/global-state.ts";
-import { openSnapshot } from "./open.ts";
+import { type OpenSnapshotOptions, openSnapshot } from "./open.ts";
+import type { OperationContext } from "./progress.ts";
+import { Reporter } from "./reporter.ts";
 
 /** What `fixedram info` and `fixedram map` show. */
 export interface SnapshotInfo {
@@ -80,12 +81,13 @@ export interface BlockMap {
 /**
  * Reads what a snapshot says about itself. Of a mapped-ram file no page is read; a migration stream is read through once.
  *
- * @throws FixedramError `file.*`, `stream.*`, `seal.*`, `system.*`
+ * @param context what is told of progress is the reading of a stream
+ * @throws FixedramError `file.*`, `stream.*`, `seal.*`, `system.*`; the signal's reason
  */
-export async function info(path: string): Promise<SnapshotInfo> {
-  const snapshot = await openSnapshot(path);
+export async function info(path: string, context: OperationContext = {}): Promise<SnapshotInfo> {
+  const snapshot = await openSnapshot(path, openOptions(context));
   try {
-    const { seal, sizes, configuration, ramStart, map } = snapshot;
+    const { seal, sizes, configuration, map } = snapshot;
     return {
       path,
       container: snapshot.container,
@@ -98,15 +100,7 @@ export async function info(path: string): Promise<SnapshotInfo> {
       capabilities: capabilitiesOf(configuration),
       guestUuid: uuidOf(configuration),
       runState: savedRunState(snapshot.devices),
-      blocks: ramStart.blocks.map(({ block, mapped }) => ({
-        name: block.name,
-        length: block.length,
-        pageSize: block.pageSize,
-        pages: block.pages,
-        present: countData(map, block.index, 0, block.pages),
-        bitmapOffset: mapped?.bitmapOffset ?? null,
-        pagesOffset: mapped?.pagesOffset ?? null,
-      })),
+      blocks: await blocksOf(snapshot, context.signal),
       devices: snapshot.devices.map(({ name, instance, version, payload }) => ({
         name,
         instance,
@@ -121,17 +115,45 @@ export async function info(path: string): Promise<SnapshotInfo> {
   }
 }
 
+async function blocksOf({ ramStart, map }: Snapshot, signal: AbortSignal | undefined): Promise<BlockInfo[]> {
+  const blocks: BlockInfo[] = [];
+  for (const { block, mapped } of ramStart.blocks) {
+    const { name, length, pageSize, pages } = block;
+    const present = await countData(map, block.index, 0, pages, signal);
+    const places = { bitmapOffset: mapped?.bitmapOffset ?? null, pagesOffset: mapped?.pagesOffset ?? null };
+    blocks.push({ name, length, pageSize, pages, present, ...places });
+  }
+  return blocks;
+}
+
+/** Nothing is said of files that are opened in a moment. */
+function openOptions(context: OperationContext): OpenSnapshotOptions {
+  let read = { bytes: 0, total: 0 };
+  const reporter = new Reporter(context, () => ({ ...read, round: 0 }));
+  return {
+    onRead: (bytes, total) => {
+      read = { bytes, total };
+      reporter.enter("preflight");
+      reporter.report();
+    },
+    ...(context.signal === undefined ? {} : { signal: context.signal }),
+  };
+}
+
+export interface MapOptions extends OperationContext {
+  /** Only this block. */
+  readonly block?: string;
+  /** Cells a block; a block of fewer pages has one cell a page. */
+  readonly width: number;
+}
+
 /**
  * Density of each block, or of one.
  *
- * @param options.width cells a block; a block of fewer pages has one cell a page
  * @throws FixedramError `usage.no-such-block`, and those of {@link info}
  */
-export async function mapOf(
-  path: string,
-  options: { readonly block?: string; readonly width: number },
-): Promise<readonly BlockMap[]> {
-  const { map, close } = await openSnapshot(path);
+export async function mapOf(path: string, options: MapOptions): Promise<readonly BlockMap[]> {
+  const { map, close } = await openSnapshot(path, openOptions(options));
   try {
     const wanted = map.blocks.filter(({ name }) => options.block === undefined || name === options.block);
     if (wanted.length === 0) {
@@ -141,23 +163,17 @@ export async function mapOf(
         hint: "fixedram info lists the blocks.",
       });
     }
-    return wanted.map(({ index, name, length, pages }) => ({
-      name,
-      length,
-      pages,
-      present: countData(map, index, 0, pages),
-      ...cellsOf(map, index, options.width),
-    }));
+    const maps: BlockMap[] = [];
+    for (const { index, name, length, pages } of wanted) {
+      const present = await countData(map, index, 0, pages, options.signal);
+      const pagesPerCell = Math.max(1, Math.ceil(pages / Math.max(1, options.width)));
+      const cells = await dataShares(map, index, pages, pagesPerCell, options.signal);
+      maps.push({ name, length, pages, present, pagesPerCell, cells });
+    }
+    return maps;
   } finally {
     await close();
   }
-}
-
-/** Shares of pages present in `width` stretches of equal length; the last may be shorter. */
-function cellsOf(map: PageMap, block: number, width: number): Pick<BlockMap, "pagesPerCell" | "cells"> {
-  const pages = map.blocks[block]?.pages ?? 0;
-  const pagesPerCell = Math.max(1, Math.ceil(pages / Math.max(1, width)));
-  return { pagesPerCell, cells: dataShares(map, block, pages, pagesPerCell) };
 }
 
 function sealInfo(meta: SnapshotMeta, id: string | null): SealInfo {

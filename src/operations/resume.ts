@@ -12,15 +12,15 @@ export interface ResumeOptions extends OperationContext {
   /** Asked before the recorded argv is run when neither `qmp` nor `command` nor `runRecorded` is given; no answer means no. */
   readonly confirm?: (argv: readonly string[]) => Promise<boolean>;
   readonly paused?: boolean;
-  /** Check every page before, as a deep verify does; the quick check is always made. */
+  /** Check every page before, as a deep verify does; the quick check is always made. A file that has no digests is refused then, but for `force`. */
   readonly verify?: boolean;
   /** The id that the snapshot must have, 64 hexadecimal digits. */
   readonly id?: string;
   /** A QEMU that is started gets our terminal, or (default) none: its output is kept for messages. */
   readonly console?: "terminal" | "captured";
-  /** Folder for a migration socket, reachable by the user of an attached QEMU. */
+  /** Folder for our sockets; the user of an attached QEMU must reach it. */
   readonly socketDir?: string;
-  /** Go on although disks changed since the save. */
+  /** Go on although disks changed since the save, or the check that `verify` asks for cannot be made. */
   readonly force?: boolean;
 }
 

@@ -14,7 +14,7 @@ export interface PageBatch {
 }
 
 /**
- * Takes what a page stream or a page map gives, in any order; a page may come again, the last word counts.
+ * Takes what a stream or a page map gives, in any order; a page may come again, the last word counts.
  *
  * Methods return a promise only when they have to wait; a caller awaits only then.
  */
@@ -22,8 +22,6 @@ export interface Sink {
   writePages(batch: PageBatch): void | Promise<void>;
   /** Pages [first, first + count) are zero. */
   zeroPages(block: RamBlock, first: number, count: number): void | Promise<void>;
-  /** Every page of a round has been given; what follows may write the same pages again. */
-  barrier(): void | Promise<void>;
   finish(): Promise<void>;
   /** Gives up: releases what is held and leaves nothing half-made behind. */
   abort(): Promise<void>;

@@ -36,7 +36,8 @@ const switches: ReadonlySet<string> = new Set(
   show-cursor one-insn-per-tb nouserconfig`.split(/\s+/),
 );
 
-interface Item {
+/** An option with its value, as QEMU cuts its command line. */
+export interface ArgumentItem {
   /** Without dashes; null for a word that is no option (a disk image). */
   readonly option: string | null;
   readonly words: readonly string[];
@@ -60,15 +61,16 @@ export function prepareArgv(command: readonly string[], options: PrepareOptions)
     return [];
   };
   const incoming = options.incoming !== false;
-  const items = cut(words);
+  const items = optionsOf(words);
   const kept = items.flatMap((item) => keep(item, options, incoming, remove));
   const socket = options.qmp.replaceAll(",", ",,");
   const ours = ["-qmp", `unix:${socket},server=on,wait=off`, ...(incoming ? ["-incoming", "defer"] : [])];
   return { argv: [program, ...kept, ...ours], notices, paused: items.some((item) => item.option === "S") };
 }
 
-function cut(words: readonly string[]): Item[] {
-  const items: Item[] = [];
+/** Cuts what stands after the program's name into options. */
+export function optionsOf(words: readonly string[]): readonly ArgumentItem[] {
+  const items: ArgumentItem[] = [];
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? "";
     const option = /^--?(.+)$/s.exec(word)?.[1] ?? null;
@@ -83,7 +85,7 @@ function cut(words: readonly string[]): Item[] {
 }
 
 function keep(
-  item: Item,
+  item: ArgumentItem,
   options: PrepareOptions,
   incoming: boolean,
   remove: (words: readonly string[], why: string) => string[],
@@ -114,7 +116,7 @@ function keep(
 }
 
 function keepMonitor(
-  item: Item,
+  item: ArgumentItem,
   value: string,
   options: PrepareOptions,
   remove: (words: readonly string[], why: string) => string[],

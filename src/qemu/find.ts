@@ -40,14 +40,23 @@ export function findQemuPrograms(given: readonly string[] = []): readonly string
   return [...found.values()];
 }
 
-/** Starts the program without a machine, asks, and ends it: bounded by `timeout` ms, default 10 000. Never throws. */
-export async function probeQemu(path: string, timeout = 10_000): Promise<QemuProgram> {
+/**
+ * Starts the program without a machine, asks, and ends it: bounded by `timeout` ms, default 10 000. Never throws, not even when the
+ * signal ended it.
+ */
+export async function probeQemu(
+  path: string,
+  { timeout = 10_000, signal }: { readonly timeout?: number; readonly signal?: AbortSignal | undefined } = {},
+): Promise<QemuProgram> {
   const target = /qemu-system-([a-z0-9_]+)$/.exec(path)?.[1] ?? null;
   const argv = [path, ..."-machine none -S -display none -nodefaults -no-user-config -qmp stdio".split(" ")];
   const nothing = { path, target, version: null, capabilities: [] };
   let running: Running | null = null;
+  const abort = () => running?.child.kill("SIGKILL");
   try {
+    signal?.throwIfAborted();
     running = new Running(argv, { input: "pipe" });
+    signal?.addEventListener("abort", abort);
     const { stdin, stdout } = running.child;
     if (stdin === null || stdout === null) return { ...nothing, problem: "no pipe to it" };
     const stream = Duplex.from({ readable: stdout, writable: stdin });
@@ -64,6 +73,7 @@ export async function probeQemu(path: string, timeout = 10_000): Promise<QemuPro
     return { ...nothing, problem: said || `${error instanceof FixedramError ? error.message : String(error)}${how}` };
   } finally {
     await running?.stop(1000);
+    signal?.removeEventListener("abort", abort);
   }
 }
 

@@ -32,8 +32,13 @@ export interface Probe {
  *
  * @param qemu a system emulator for x86_64
  * @param timeout milliseconds the guest has, default 3000
+ * @param signal ends it early, without a word
  */
-export async function probeAccelerator(qemu: string, accelerator: "kvm" | "tcg", timeout = 3000): Promise<Probe> {
+export async function probeAccelerator(
+  qemu: string,
+  accelerator: "kvm" | "tcg",
+  { timeout = 3000, signal }: { readonly timeout?: number; readonly signal?: AbortSignal | undefined } = {},
+): Promise<Probe> {
   if (accelerator === "kvm" && !canOpen("/dev/kvm")) {
     return { works: false, why: "/dev/kvm is missing or may not be opened" };
   }
@@ -41,13 +46,19 @@ export async function probeAccelerator(qemu: string, accelerator: "kvm" | "tcg",
   try {
     const firmware = join(folder, "probe.bin");
     writeFileSync(firmware, probeFirmware());
-    return await runProbe(qemu, accelerator, firmware, timeout);
+    return await runProbe(qemu, accelerator, firmware, timeout, signal);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function runProbe(qemu: string, accelerator: string, firmware: string, timeout: number): Promise<Probe> {
+async function runProbe(
+  qemu: string,
+  accelerator: string,
+  firmware: string,
+  timeout: number,
+  signal: AbortSignal | undefined,
+): Promise<Probe> {
   const fixed = `-machine pc -m 16 -nodefaults -no-user-config -display none -no-reboot -device isa-debug-exit,iobase=${exitPort},iosize=1`;
   const running = new Running([qemu, ...fixed.split(" "), "-accel", accelerator, "-bios", firmware], {});
   const started = performance.now();
@@ -56,7 +67,11 @@ async function runProbe(qemu: string, accelerator: string, firmware: string, tim
     late = true;
     running.child.kill("SIGKILL");
   }, timeout);
+  const abort = () => running.child.kill("SIGKILL");
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted === true) abort();
   const end = await running.ended;
+  signal?.removeEventListener("abort", abort);
   clearTimeout(timer);
   const name = accelerator.toUpperCase();
   if (end.code === exitCode) {

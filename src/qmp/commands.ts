@@ -22,11 +22,8 @@ export interface QemuVersion {
   /** `major.minor.micro` */
   readonly text: string;
 }
-export async function queryVersion(client: QmpClient, options?: ExecuteOptions): Promise<QemuVersion> {
-  return toVersion(await ask(client, Version, "query-version", undefined, options));
-}
 
-/** The version in an answer to query-version or in the greeting. */
+/** The version in the greeting. */
 export function toVersion(answer: v.InferOutput<typeof Version>): QemuVersion {
   const { major, minor, micro } = answer.qemu;
   return { major, minor, micro, package: answer.package, text: `${major}.${minor}.${micro}` };
@@ -51,15 +48,6 @@ export async function queryUuid(client: QmpClient, options?: ExecuteOptions): Pr
 const Kvm = v.looseObject({ enabled: v.boolean(), present: v.boolean() });
 export const queryKvm = (client: QmpClient, options?: ExecuteOptions) =>
   ask(client, Kvm, "query-kvm", undefined, options);
-
-const Machine = v.looseObject({
-  name: v.string(),
-  alias: v.optional(v.string()),
-  "is-default": v.optional(v.boolean()),
-  deprecated: v.optional(v.boolean()),
-});
-export const queryMachines = (client: QmpClient, options?: ExecuteOptions) =>
-  ask(client, v.array(Machine), "query-machines", undefined, options);
 
 /** The machine type that runs, as `-machine` takes it (`pc-q35-7.2`). */
 export async function currentMachine(client: QmpClient, options?: ExecuteOptions): Promise<string> {
@@ -103,11 +91,8 @@ const BlockDevice = v.looseObject({
   removable: v.boolean(),
   inserted: v.optional(Node),
 });
-export type BlockNode = v.InferOutput<typeof Node>;
 export const queryBlock = (client: QmpClient, options?: ExecuteOptions) =>
   ask(client, v.array(BlockDevice), "query-block", undefined, options);
-export const queryNamedBlockNodes = (client: QmpClient, options?: ExecuteOptions) =>
-  ask(client, v.array(Node), "query-named-block-nodes", undefined, options);
 
 const Memdev = v.looseObject({
   id: v.optional(v.string()),
@@ -125,27 +110,6 @@ export const qomGet = (client: QmpClient, path: string, property: string, option
   client.execute("qom-get", { path, property }, options);
 const qomGetString = (client: QmpClient, path: string, property: string, options?: ExecuteOptions) =>
   ask(client, v.string(), "qom-get", { path, property }, options);
-
-const CommandName = v.looseObject({ name: v.string() });
-/** The commands this QEMU has, for feature tests. */
-export async function queryCommands(client: QmpClient, options?: ExecuteOptions): Promise<ReadonlySet<string>> {
-  const list = await ask(client, v.array(CommandName), "query-commands", undefined, options);
-  return new Set(list.map((entry) => entry.name));
-}
-
-const CommandLineOption = v.looseObject({
-  option: v.string(),
-  parameters: v.array(v.looseObject({ name: v.string() })),
-});
-/** Command line options and their parameters, for feature tests; QEMU lists only some options' parameters. */
-export const queryCommandLineOptions = (client: QmpClient, option?: string, options?: ExecuteOptions) =>
-  ask(
-    client,
-    v.array(CommandLineOption),
-    "query-command-line-options",
-    option === undefined ? undefined : { option },
-    options,
-  );
 
 export const stop = (client: QmpClient, options?: ExecuteOptions) => command(client, "stop", options);
 export const cont = (client: QmpClient, options?: ExecuteOptions) => command(client, "cont", options);

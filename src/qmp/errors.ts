@@ -32,11 +32,6 @@ export function connectError(error: NodeJS.ErrnoException, name: string): Fixedr
   );
 }
 
-/** True for a command that this QEMU does not have. */
-export function isUnknownCommand(error: unknown): boolean {
-  return error instanceof FixedramError && error.code === "qmp.command" && error.details.found === "CommandNotFound";
-}
-
 /** No greeting: QMP serves one client at a time. `holder`: who that is, in words, where it is known. */
 export function busyError(name: string, holder: string | null): FixedramError {
   return new FixedramError(

@@ -92,8 +92,3 @@ export async function migrate(client: QmpClient, uri: string, options?: ExecuteO
 export async function migrateCancel(client: QmpClient, options?: ExecuteOptions): Promise<void> {
   await client.execute("migrate_cancel", undefined, options);
 }
-
-/** Lets a QEMU started with `-incoming defer` listen at, or read from, a migration URI. */
-export async function migrateIncoming(client: QmpClient, uri: string, options?: ExecuteOptions): Promise<void> {
-  await client.execute("migrate-incoming", { uri }, options);
-}

@@ -46,15 +46,6 @@ export async function snapshotSettings(client: QmpClient, options?: ExecuteOptio
   return { version: 1, capabilities, parameters: Object.fromEntries(stored) };
 }
 
-/** Checks what another process wrote. Errors: `qmp.bad-settings`. */
-export function parseSettings(value: unknown): MigrationSettings {
-  const result = v.safeParse(MigrationSettingsSchema, value);
-  if (result.success) return result.output;
-  throw new FixedramError("qmp.bad-settings", "these are not migration settings", {
-    expected: `${v.getDotPath(result.issues[0]) ?? "value"}: ${result.issues[0].message}`,
-  });
-}
-
 /**
  * Puts back what differs from `settings`, and nothing else.
  *
@@ -81,42 +72,6 @@ export async function restoreSettings(
   const restored = Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, load(value)]));
   const setParameters = await setAll(restored, failed, (some) => setMigrateParameters(client, some, options));
   return { capabilities: setCapabilities, parameters: setParameters, failed };
-}
-
-/** Settings borrowed for one operation: what was, `apply` for what is wanted, `restore` for what was. */
-export class BorrowedSettings {
-  readonly before: MigrationSettings;
-  readonly #client: QmpClient;
-
-  private constructor(client: QmpClient, before: MigrationSettings) {
-    this.#client = client;
-    this.before = before;
-  }
-
-  static async take(client: QmpClient, options?: ExecuteOptions): Promise<BorrowedSettings> {
-    return new BorrowedSettings(client, await snapshotSettings(client, options));
-  }
-
-  /**
-   * Sets capabilities, then parameters; names this QEMU does not know are left out and returned.
-   *
-   * Errors: `qmp.command` when QEMU refuses a value or a combination; what was set before that stays until `restore`.
-   */
-  async apply(
-    wanted: {
-      readonly capabilities?: Readonly<Record<string, boolean>>;
-      readonly parameters?: Readonly<Record<string, unknown>>;
-    },
-    options?: ExecuteOptions,
-  ): Promise<{ readonly unknown: readonly string[] }> {
-    const capabilities = await setMigrateCapabilities(this.#client, wanted.capabilities ?? {}, options);
-    const parameters = await setMigrateParameters(this.#client, wanted.parameters ?? {}, options);
-    return { unknown: [...capabilities.unknown, ...parameters.unknown] };
-  }
-
-  restore(options?: ExecuteOptions): Promise<RestoreResult> {
-    return restoreSettings(this.#client, this.before, options);
-  }
 }
 
 /** Entries of `before` whose value is another now. A name that this QEMU no longer reports cannot be put back by name. */

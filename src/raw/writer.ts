@@ -133,8 +133,6 @@ export class RawWriter implements PlacedSink {
     }
   }
 
-  barrier(): void {}
-
   /** For writers in other threads, who tell {@link RawWriter.adopt}; null where the file cannot be shared. */
   placeOf(block: RamBlock): BlockPlace | null {
     const file = this.#file(block).file.shared ?? null;

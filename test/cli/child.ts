@@ -61,8 +61,8 @@ process.exitCode = await runHere(process.argv.slice(2), {
     const ended = once(child, "exit").then(([code, signal]) => ({ code, signal }));
     return { ...resumed, process: { pid: child.pid ?? 0, qmp: "/tmp/x/qmp", ended } };
   },
-  info: async (path) => ({
-    ...inspected,
+  info: async (path, context) => ({
+    ...(path === "waits" ? await untilAborted(context, path) : inspected),
     path,
     devices: Array.from({ length: path === "long" ? 20_000 : 30 }, (_, i) => ({
       name: `0000:00:${i}.0/virtio`,

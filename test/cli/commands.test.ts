@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { FixedramError } from "../../src/errors.ts";
+import type { DoctorOptions, DoctorReport } from "../../src/operations/doctor.ts";
 import type { ResumeOptions } from "../../src/operations/resume.ts";
 import type { SaveOptions } from "../../src/operations/save.ts";
 import { cli, examined, fakes, inspected, mapped, resumed, saved } from "./fakes.ts";
@@ -424,11 +425,15 @@ describe("doctor", () => {
   `));
   test("--json gives the report as it is", async () =>
     expect(JSON.parse(await answer(["doctor", "--json"]))).toEqual({ schema: "fixedram/doctor/1", ...examined }));
-  test("a signal is not waited out", async () => {
+  test("a signal is passed on to it", async () => {
     const controller = new AbortController();
     const signals = { abort: controller.signal, received: () => "SIGINT" as const, handOver: () => undefined };
-    const run = cli(["doctor"], { doctor: () => new Promise(() => controller.abort()) }, { signals });
-    expect((await run).code).toBe(130);
+    const doctor = ({ signal }: DoctorOptions): Promise<DoctorReport> =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason));
+        controller.abort();
+      });
+    expect((await cli(["doctor"], { doctor }, { signals })).code).toBe(130);
   });
 });
 

@@ -112,6 +112,14 @@ describe("signals", () => {
     );
   });
 
+  test("SIGINT reaches what only looks, too", async () => {
+    const child = start("info", "waits");
+    const ended = end(child);
+    await says(child, "under way");
+    child.kill("SIGINT");
+    expect(await ended).toMatchObject({ code: 130, stdout: "", stderr: expect.stringContaining("interrupted.signal") });
+  });
+
   test("a second Ctrl-C ends at once what does not listen", async () => {
     const child = start("save", "stubborn", "--qmp", "q");
     const ended = end(child);

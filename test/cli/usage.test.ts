@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { resume } from "../../src/operations/resume.ts";
+import { save } from "../../src/operations/save.ts";
 import { cli } from "./fakes.ts";
 
 async function complaint(...argv: string[]): Promise<string> {
-  const { code, stdout, stderr } = await cli(argv);
+  // The real ones: which options go together is theirs to say, before they touch anything.
+  const { code, stdout, stderr } = await cli(argv, { save, resume });
   expect(code).toBe(2);
   expect(stdout).toBe("");
   return `\n${stderr}`;
@@ -172,7 +175,7 @@ test("each live option is refused with each other mode", async () => {
       ["--max-rounds", "3"],
       ["--on-limit", "abort"],
     ]) {
-      const { code, stderr } = await cli(["save", "x", "--qmp", "y", "--mode", mode, ...option]);
+      const { code, stderr } = await cli(["save", "x", "--qmp", "y", "--mode", mode, ...option], { save });
       expect([code, stderr]).toEqual([
         2,
         expect.stringContaining(`${option[0]} is for --mode live only [usage.live-only]`),
@@ -197,7 +200,7 @@ test("with --json a complaint is an object on standard output, of the command th
 });
 
 test("--json after -- is QEMU's, not ours", async () => {
-  const { stdout, stderr } = await cli(["resume", "x", "--qmp", "y", "--", "qemu", "--json"]);
+  const { stdout, stderr } = await cli(["resume", "x", "--qmp", "y", "--", "qemu", "--json"], { resume });
   expect(stdout).toBe("");
   expect(stderr).toContain("usage.conflict");
 });

@@ -89,7 +89,6 @@ async function sample(): Promise<{ file: MemoryFile; writer: FixedRamWriter }> {
     ]),
   );
   writer.writePages(batch(main, [[600, 9]], 0));
-  writer.barrier();
   writer.writePages(batch(main, [[511, 5]]));
   writer.zeroPages(main, 513, 1);
   writer.zeroPages(rom, 0, 9);

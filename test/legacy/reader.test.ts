@@ -205,10 +205,10 @@ describe("openLegacy", () => {
     const { stream } = await open(
       whole(piece.part(2, piece.page(0, 1, "ram"), piece.page(1, 1), piece.page(5, 1), piece.page(15, 1))),
     );
-    expect(countData(stream.map, 0, 0, 16)).toBe(4);
-    expect(countData(stream.map, 0, 1, 5)).toBe(2);
-    expect(dataBytes(stream.map)).toBe(4 * PAGE);
-    expect(dataShares(stream.map, 0, 16, 6)).toEqual([0.5, 0, 0.25]);
+    expect(await countData(stream.map, 0, 0, 16)).toBe(4);
+    expect(await countData(stream.map, 0, 1, 5)).toBe(2);
+    expect(await dataBytes(stream.map)).toBe(4 * PAGE);
+    expect(await dataShares(stream.map, 0, 16, 6)).toEqual([0.5, 0, 0.25]);
   });
 });
 

@@ -12,12 +12,7 @@ import { describeProcess, findQemu } from "../../src/qemu/process.ts";
 import { canReach } from "../../src/qemu/reach.ts";
 import { whoHolds } from "../../src/qemu/sockets.ts";
 import * as qmp from "../../src/qmp/commands.ts";
-import {
-  BorrowedSettings,
-  parseSettings,
-  restoreSettings,
-  snapshotSettings,
-} from "../../src/qmp/migration-settings.ts";
+import { restoreSettings, snapshotSettings } from "../../src/qmp/migration-settings.ts";
 import { type Machine, machine, qemus } from "./real-qemus.ts";
 
 const running: Machine[] = [];
@@ -110,11 +105,6 @@ describe.each(qemus)("$name", ({ path, missing }) => {
     expect(ofBlock(await queryMemoryMap(client), "mem0").length).toBe(2);
     expect(facts.capabilities["mapped-ram"]).toBe(facts.version.major >= 9 ? false : undefined);
     expect((await inspectGuest(client, { cpuFlags: false })).cpu.flags).toEqual([]);
-    expect((await qmp.queryVersion(client)).text).toBe(facts.version.text);
-    expect((await qmp.queryMachines(client)).some((each) => each.name === facts.machine)).toBe(true);
-    expect((await qmp.queryCommands(client)).has("migrate-incoming")).toBe(true);
-    const [option] = await qmp.queryCommandLineOptions(client, "machine");
-    expect(option?.option).toBe("machine");
   });
 
   it("a blocker is in QEMU's own words", async () => {
@@ -148,21 +138,19 @@ describe.each(qemus)("$name", ({ path, missing }) => {
     for (const [name, value] of Object.entries(before.parameters)) {
       if (name !== "max-bandwidth") await client.execute("migrate-set-parameters", { [name]: value });
     }
-    const borrowed = await BorrowedSettings.take(client);
-    const { unknown } = await borrowed.apply({
-      capabilities: { "return-path": true, events: true, multifd: true, "x-nonsense": true },
-      parameters: {
-        "downtime-limit": 2_000_000,
-        "max-bandwidth": 0,
-        "multifd-channels": 4,
-        "tls-hostname": "x",
-        "no-such": 1,
-      },
-    });
-    expect(unknown).toEqual(["x-nonsense", "no-such"]);
+    const capabilities = { "return-path": true, events: true, multifd: true, "x-nonsense": true };
+    expect((await qmp.setMigrateCapabilities(client, capabilities)).unknown).toEqual(["x-nonsense"]);
+    const parameters = {
+      "downtime-limit": 2_000_000,
+      "max-bandwidth": 0,
+      "multifd-channels": 4,
+      "tls-hostname": "x",
+      "no-such": 1,
+    };
+    expect((await qmp.setMigrateParameters(client, parameters)).unknown).toEqual(["no-such"]);
     expect(await snapshotSettings(client)).not.toEqual(before);
     // As another process would: through JSON.
-    const result = await restoreSettings(client, parseSettings(JSON.parse(JSON.stringify(before))));
+    const result = await restoreSettings(client, JSON.parse(JSON.stringify(before)));
     expect(result.failed).toEqual([]);
     expect([...result.capabilities].sort()).toEqual(["events", "multifd", "return-path"]);
     expect([...result.parameters].sort()).toEqual([

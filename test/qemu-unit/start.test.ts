@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { doctor } from "../../src/operations/doctor.ts";
 import { findQemuPrograms, probeQemu } from "../../src/qemu/find.ts";
 import { probeAccelerator, probeFolder, probeUserfaultfd } from "../../src/qemu/probe.ts";
@@ -138,7 +138,7 @@ describe("finding and probing", () => {
   test("one that hangs, one that fails, one that is none", async () => {
     const pidfile = join(folder, "pid3");
     const hangs = script("qemu-system-hang", `echo $$ > ${pidfile}; exec sleep 1000`);
-    expect(await probeQemu(hangs, 300)).toMatchObject({
+    expect(await probeQemu(hangs, { timeout: 300 })).toMatchObject({
       target: "hang",
       version: null,
       problem: expect.stringContaining("greet"),
@@ -150,12 +150,39 @@ describe("finding and probing", () => {
     expect((await probeQemu(join(folder, "none"))).problem).toContain("ENOENT");
   });
 
+  test("a signal ends what is being asked, and leaves no process", async () => {
+    const pidfile = join(folder, "pid4");
+    const waits = script("qemu-system-waits", `echo $$ > ${pidfile}; exec sleep 1000`);
+    /** Aborts when that program runs. */
+    const whenRunning = async (stop: AbortController): Promise<number> => {
+      const pid = await vi.waitFor(() => Number(/^\d+\n/.exec(readFileSync(pidfile, "utf8"))?.[0] ?? fail()), 10_000);
+      stop.abort(new Error("enough"));
+      rmSync(pidfile);
+      return pid;
+    };
+    const fail = (): never => {
+      throw new Error("not yet");
+    };
+    let stop = new AbortController();
+    const [asked, asking] = await Promise.all([
+      doctor({ folder, qemus: [waits], signal: stop.signal }).catch((error: Error) => error.message),
+      whenRunning(stop),
+    ]);
+    expect([asked, startTimeOf(asking)]).toEqual(["enough", null]);
+    stop = new AbortController();
+    const [probed, probing] = await Promise.all([
+      probeAccelerator(waits, "tcg", { timeout: 60_000, signal: stop.signal }),
+      whenRunning(stop),
+    ]);
+    expect([probed.works, startTimeOf(probing)]).toEqual([false, null]);
+  });
+
   it("the probe's guest runs under TCG; what it says of KVM, it has tried", async () => {
     expect(await probeAccelerator(qemu, "tcg")).toMatchObject({ works: true });
-    const kvm = await probeAccelerator(qemu, "kvm", 1500);
+    const kvm = await probeAccelerator(qemu, "kvm", { timeout: 1500 });
     expect(kvm.why).toMatch(kvm.works ? /ran under KVM/ : /did nothing|\/dev\/kvm|KVM|kvm/);
     const hangs = script("qemu-system-x86_64-hangs", "exec sleep 1000");
-    expect(await probeAccelerator(hangs, "tcg", 200)).toMatchObject({
+    expect(await probeAccelerator(hangs, "tcg", { timeout: 200 })).toMatchObject({
       works: false,
       why: expect.stringContaining("did nothing"),
     });

@@ -12,8 +12,8 @@ import {
   queryUuid,
   quit,
 } from "../../src/qmp/commands.ts";
-import { connectError, isUnknownCommand } from "../../src/qmp/errors.ts";
-import { parseSettings, restoreSettings, snapshotSettings } from "../../src/qmp/migration-settings.ts";
+import { connectError } from "../../src/qmp/errors.ts";
+import { restoreSettings, snapshotSettings } from "../../src/qmp/migration-settings.ts";
 import { type FakeServer, fakeServer, send } from "./fake-server.ts";
 
 const open: (FakeServer | QmpClient)[] = [];
@@ -82,8 +82,7 @@ describe("answers are checked", () => {
   test("a command this QEMU does not have", async () => {
     const { client } = await fakeQemu({});
     const error = await queryStatus(client).catch((error) => error);
-    expect(isUnknownCommand(error)).toBe(true);
-    expect(isUnknownCommand(new Error("x"))).toBe(false);
+    expect(error).toMatchObject({ code: "qmp.command", details: { found: "CommandNotFound" } });
   });
 
   test("facts of a QEMU that knows little", async () => {
@@ -176,15 +175,6 @@ describe("settings", () => {
     expect(JSON.parse(JSON.stringify((await snapshotSettings(client)).parameters))).toEqual({
       m: { integer: "18446744073709551615" },
     });
-  });
-
-  test.each([
-    null,
-    {},
-    { version: 2, capabilities: {}, parameters: {} },
-    { version: 1, capabilities: { a: 1 }, parameters: {} },
-  ])("%j are no settings", (value) => {
-    expect(() => parseSettings(value)).toThrow(expect.objectContaining({ code: "qmp.bad-settings" }));
   });
 });
 

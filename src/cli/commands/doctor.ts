@@ -3,8 +3,8 @@ import type { Invocation } from "../command.ts";
 import { doctorText } from "../render/doctor.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
-  const { operations, folder } = invocation.around;
-  const report = await invocation.unlessAborted(operations.doctor({ folder }));
+  const { operations, folder, signals } = invocation.around;
+  const report = await operations.doctor({ folder, signal: signals.abort });
   invocation.answer(report, (colors, columns) => doctorText(report, colors, columns));
   return ExitCode.ok;
 }

@@ -9,13 +9,12 @@ export async function run(invocation: Invocation): Promise<number> {
   // Two columns for the bars.
   const width = invocation.count("width", 10, 10_000) ?? Math.max(10, columnsOf(invocation.around.stdout) - 2);
   const { mapOf } = invocation.around.operations;
-  const blocks = await invocation.unlessAborted(
-    mapOf(path, {
-      // Block names are bytes, kept as latin1.
-      ...(block === undefined ? {} : { block: Buffer.from(block, "utf8").toString("latin1") }),
-      width,
-    }),
-  );
+  const blocks = await mapOf(path, {
+    // Block names are bytes, kept as latin1.
+    ...(block === undefined ? {} : { block: Buffer.from(block, "utf8").toString("latin1") }),
+    width,
+    ...(await invocation.context()),
+  });
   invocation.answer({ path, blocks }, (colors) => mapText(blocks, colors));
   return ExitCode.ok;
 }

@@ -27,21 +27,11 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
   const qmp = invocation.text("qmp");
   const command = invocation.tail;
   const id = invocation.text("id");
+  const socketDir = invocation.text("socket-dir");
   const runRecorded = invocation.flag("run-recorded");
   if (command !== null && command.length === 0) {
     throw new FixedramError("usage.missing-argument", "there is no QEMU command after --", {
       expected: "fixedram resume FILE -- QEMU-COMMAND ...",
-    });
-  }
-  const ways = [
-    ...(qmp === undefined ? [] : ["--qmp"]),
-    ...(runRecorded ? ["--run-recorded"] : []),
-    ...(command === null ? [] : ["a QEMU command after --"]),
-  ];
-  if (ways.length > 1) {
-    throw new FixedramError("usage.conflict", "the guest can go into one QEMU only", {
-      found: ways.join(" and "),
-      expected: "one of --qmp, --run-recorded and a QEMU command after --",
     });
   }
   return {
@@ -53,6 +43,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
     ...(runRecorded ? { runRecorded } : {}),
     ...(invocation.flag("verify") ? { verify: true } : {}),
     ...(id === undefined ? {} : { id }),
+    ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("paused") ? { paused: true } : {}),
     ...(invocation.flag("force") ? { force: true } : {}),
   };

@@ -1,5 +1,5 @@
-import { ExitCode, FixedramError } from "../../errors.ts";
-import type { SaveMode, SaveOptions } from "../../operations/save.ts";
+import { ExitCode } from "../../errors.ts";
+import type { SaveOptions } from "../../operations/save.ts";
 import type { Invocation } from "../command.ts";
 import { saveText } from "../render/save.ts";
 
@@ -21,13 +21,6 @@ function saveOptions(invocation: Invocation): SaveOptions {
   const maxRounds = invocation.count("max-rounds");
   const onLimit = invocation.choice("on-limit", ["stop", "abort"]);
   const socketDir = invocation.text("socket-dir");
-  if (mode !== "live") refuseLiveOptions(mode ?? "stop", { maxTime, maxRounds, onLimit });
-  if (mode === "background" && (then === "pause" || then === "quit")) {
-    throw new FixedramError("usage.background-then", `--then ${then} does not go with --mode background`, {
-      expected: "--then resume, or another mode",
-      hint: "A background snapshot shows the guest as it was at the start, and the guest runs on meanwhile: what it did since would be in no file. Use --mode stop or --mode live.",
-    });
-  }
   return {
     out,
     qmp,
@@ -40,25 +33,4 @@ function saveOptions(invocation: Invocation): SaveOptions {
     ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("force") ? { force: true } : {}),
   };
-}
-
-const why: Readonly<Record<Exclude<SaveMode, "live">, string>> = {
-  stop: "With --mode stop the guest stands still and there is one pass: nothing to limit.",
-  background:
-    "With --mode background the guest stands still for milliseconds only and there is one pass: nothing to limit.",
-};
-
-function refuseLiveOptions(mode: Exclude<SaveMode, "live">, given: Readonly<Record<string, unknown>>): void {
-  const names: Readonly<Record<string, string>> = {
-    maxTime: "--max-time",
-    maxRounds: "--max-rounds",
-    onLimit: "--on-limit",
-  };
-  for (const [key, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    throw new FixedramError("usage.live-only", `${names[key]} is for --mode live only`, {
-      found: `--mode ${mode}`,
-      hint: `${why[mode]} Leave ${names[key]} out, or use --mode live.`,
-    });
-  }
 }

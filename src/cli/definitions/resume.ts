@@ -18,13 +18,24 @@ export const resume: CommandDefinition = {
     },
     { name: "paused", text: "leave the guest paused" },
     { name: "run-recorded", text: "run the command recorded in FILE without asking; only for files you trust" },
-    { name: "verify", text: "check every page of FILE before, as verify --deep does" },
+    {
+      name: "verify",
+      text: "check every page of FILE before, as verify --deep does; a FILE without a seal cannot be checked and is refused",
+    },
     {
       name: "id",
       value: { name: "ID", kind: "text" },
       text: "the snapshot must have this id, as save, info and verify print it",
     },
-    { name: "force", text: "go on although disks changed since the save, which can destroy their filesystems" },
+    {
+      name: "socket-dir",
+      value: { name: "DIR", kind: "folder" },
+      text: "folder for our sockets, reachable by QEMU's user",
+    },
+    {
+      name: "force",
+      text: "go on although disks changed since the save, which can destroy their filesystems, or FILE has no seal to --verify",
+    },
     ...common,
   ],
   examples: [

@@ -96,7 +96,7 @@ export class ConvertRun {
     const { snapshot } = input;
     const { buffer } = output;
     if (snapshot !== null) {
-      const total = dataBytes(snapshot.map);
+      const total = await dataBytes(snapshot.map, signal);
       this.#report("ram", 0, total);
       const onVerified = (bytes: number, all: number) => this.#report("verify", bytes, all);
       const onPages = (bytes: number) => this.#report("ram", bytes, total);

@@ -69,6 +69,7 @@ export async function start(
     deathSignal: false,
     onNotice: notice,
     ...(cwd === null ? {} : { cwd }),
+    ...(options.socketDir === undefined ? {} : { socketDir: options.socketDir }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   return {

@@ -3,10 +3,11 @@ import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { dataBytes } from "../../pages/count.ts";
+import { queryCpuFeatures } from "../../qemu/cpu-flags.ts";
 import { queryDisks } from "../../qemu/disks.ts";
 import { type GuestFacts, inspectGuest } from "../../qemu/inspect.ts";
-import { queryRamblocks } from "../../qemu/memory-map.ts";
-import { makePrivateFolder } from "../../qemu/private-folder.ts";
+import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
+import { queryRamblocks, type RamBlockInfo } from "../../qemu/memory-map.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { cont, queryStatus, setMigrateCapabilities, setMigrateParameters, stop } from "../../qmp/commands.ts";
 import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
@@ -16,6 +17,7 @@ import type { Progress } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
 import type { ResumeOptions, ResumeResult } from "../resume.ts";
 import { checkDisks, refuseChanged } from "./check-disks.ts";
+import { compareDestination } from "./compare.ts";
 import { attach, type Destination, start } from "./destination.ts";
 import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
@@ -39,6 +41,7 @@ export class ResumeRun {
 
   async go(): Promise<ResumeResult> {
     const { signal } = this.#options;
+    requireOneWay(this.#options);
     this.#enter("preflight");
     await requireVerified(this.#options);
     const snapshot = await openSnapshot(this.#options.file, {
@@ -84,6 +87,8 @@ export class ResumeRun {
         });
       }
     }
+    const blocks = await queryRamblocks(client);
+    await this.#compare(snapshot, meta, destination, facts, blocks);
     const choice = chooseTransport({
       version: facts.version,
       capabilities: facts.capabilities,
@@ -91,7 +96,7 @@ export class ResumeRun {
       ignoreShared: capabilitiesOf(snapshot.configuration).includes("x-ignore-shared"),
       loadable: snapshot.loadable !== null,
       readable: readableBy(destination),
-      otherLength: otherLength(snapshot.ramStart.blocks, await queryRamblocks(client)),
+      otherLength: otherLength(snapshot.ramStart.blocks, blocks),
     });
     const before = await snapshotSettings(client);
     const began = performance.now();
@@ -120,6 +125,33 @@ export class ResumeRun {
       notices: this.#reporter.notices,
       process: destination.started,
     };
+  }
+
+  /** Says what is not as it was at the save. */
+  async #compare(
+    snapshot: Snapshot,
+    meta: SnapshotMeta | null,
+    { client, process }: Destination,
+    facts: GuestFacts,
+    blocks: readonly RamBlockInfo[],
+  ): Promise<void> {
+    const argv = process?.argv ?? [];
+    const { model } = facts.cpu;
+    const known = model !== null && (meta?.cpu?.flags.length ?? 0) > 0;
+    const here = {
+      machine: facts.machine,
+      accelerator: facts.accelerator,
+      cpu: facts.cpu,
+      cpuFlags: known ? await queryCpuFeatures(client, model, argv) : [],
+      blocks,
+      argv,
+    };
+    const saved = {
+      machine: snapshot.configuration.machine,
+      blocks: snapshot.ramStart.blocks.map(({ block }) => block),
+      meta,
+    };
+    for (const notice of compareDestination(saved, here)) this.#reporter.notice(notice);
   }
 
   /** The guest is in: whatever fails from here on is told, and ends nothing. */
@@ -169,17 +201,13 @@ export class ResumeRun {
     const { client, process } = destination;
     const { signal } = this.#options;
     const { loadable } = snapshot;
-    const total = dataBytes(snapshot.map);
+    const total = await dataBytes(snapshot.map, signal);
     this.#enter("load", total);
     if (choice.transport === "mapped-ram" && loadable !== null) {
       await loadFromFile(client, loadable.path, loadable.offset);
       return watch.loaded(signal);
     }
-    const own = globalThis.process.getuid?.();
-    const folder = makePrivateFolder(
-      this.#options.socketDir,
-      own === 0 && process !== null && process.uid !== 0 ? process : undefined,
-    );
+    const { folder } = makeMeetingFolder(process, this.#options.socketDir);
     try {
       const sent = loadFromStream(
         client,
@@ -199,9 +227,6 @@ export class ResumeRun {
 
   async #destination(meta: SnapshotMeta | null): Promise<Destination> {
     const { qmp, command } = this.#options;
-    if (qmp !== undefined && command !== undefined) {
-      throw new FixedramError("usage.conflict", "--qmp attaches to a QEMU, a command starts one: give one of them");
-    }
     if (qmp !== undefined) return attach(this.#options, qmp);
     const { notice } = this.#reporter;
     if (command !== undefined) return start(this.#options, command, null, notice);
@@ -271,6 +296,20 @@ export class ResumeRun {
  * Whether the destination's user can open the file by its path. Another user's rights are not guessed at: not known is taken for
  * no, for a stream always works.
  */
+/** @throws FixedramError `usage.conflict` */
+function requireOneWay({ qmp, runRecorded, command }: ResumeOptions): void {
+  const ways = [
+    ...(qmp === undefined ? [] : ["--qmp"]),
+    ...(runRecorded === true ? ["--run-recorded"] : []),
+    ...(command === undefined ? [] : ["a QEMU command after --"]),
+  ];
+  if (ways.length < 2) return;
+  throw new FixedramError("usage.conflict", "the guest can go into one QEMU only", {
+    found: ways.join(" and "),
+    expected: "one of --qmp, --run-recorded and a QEMU command after --",
+  });
+}
+
 function readableBy({ process, started }: Destination): boolean {
   // A QEMU of ours may have changed its user (-run-with user=).
   if (process === null) return started !== null;

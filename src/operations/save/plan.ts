@@ -75,12 +75,11 @@ const unwantedInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"]
  * Decides, or refuses, before the guest is touched.
  *
  * @throws FixedramError `guest.run-state`, `guest.migration-active`, `guest.migration-blocked`, `guest.loses-memory`,
- *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`, `usage.conflict`
+ *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`
  */
 export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   const mode = options.mode ?? "stop";
   const then = options.then ?? "resume";
-  checkOptions(options, mode, then);
   checkGuest(facts, mode);
   checkMode(facts, mode, options.force === true);
   const returnPath = mode !== "background";
@@ -133,10 +132,17 @@ function before8_1({ major, minor }: PlanFacts["version"]): boolean {
   return major < 8 || (major === 8 && minor < 1);
 }
 
-function checkOptions(options: SaveOptions, mode: SaveMode, then: ThenAction): void {
+/**
+ * Refuses options that do not go together; needs no QEMU.
+ *
+ * @throws FixedramError `usage.background-then`, `usage.live-only`
+ */
+export function checkSaveOptions(options: SaveOptions): void {
+  const { mode = "stop", then = "resume" } = options;
   if (mode === "background" && then !== "resume") {
-    throw new FixedramError("usage.conflict", `--then ${then} does not go with --mode background`, {
-      hint: "A background save shows the guest as it was at the start, and the guest has gone on since: stopping it then would lose that. Use --mode stop.",
+    throw new FixedramError("usage.background-then", `--then ${then} does not go with --mode background`, {
+      expected: "--then resume, or another mode",
+      hint: "A background snapshot shows the guest as it was at the start, and the guest runs on meanwhile: what it did since would be in no file. Use --mode stop or --mode live.",
     });
   }
   if (mode === "live") return;
@@ -144,12 +150,20 @@ function checkOptions(options: SaveOptions, mode: SaveMode, then: ThenAction): v
     ["--max-time", options.maxTime],
     ["--max-rounds", options.maxRounds],
     ["--on-limit", options.onLimit],
-  ]) {
-    if (value !== undefined) {
-      throw new FixedramError("usage.conflict", `${name} goes with --mode live only`, { found: `--mode ${mode}` });
-    }
+  ] as const) {
+    if (value === undefined) continue;
+    throw new FixedramError("usage.live-only", `${name} is for --mode live only`, {
+      found: `--mode ${mode}`,
+      hint: `${onePass[mode]} Leave ${name} out, or use --mode live.`,
+    });
   }
 }
+
+const onePass: Readonly<Record<Exclude<SaveMode, "live">, string>> = {
+  stop: "With --mode stop the guest stands still and there is one pass: nothing to limit.",
+  background:
+    "With --mode background the guest stands still for milliseconds only and there is one pass: nothing to limit.",
+};
 
 const savable: ReadonlySet<string> = new Set(["running", "paused", "prelaunch", "suspended", "io-error", "watchdog"]);
 

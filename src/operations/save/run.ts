@@ -3,6 +3,7 @@ import { isMainRam } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { connectQmp } from "../../qemu/connect.ts";
 import { inspectGuest } from "../../qemu/inspect.ts";
+import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import {
   listenForMigration,
@@ -10,9 +11,8 @@ import {
   type MigrationConnection,
   type MigrationListener,
 } from "../../qemu/migration-socket.ts";
-import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
+import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import { findQemu, type QemuProcess, startTimeOf } from "../../qemu/process.ts";
-import { canReach } from "../../qemu/reach.ts";
 import { formatQmpAddress, parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
@@ -28,7 +28,7 @@ import { Capture } from "./capture.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
-import { planSave, type SavePlan } from "./plan.ts";
+import { checkSaveOptions, planSave, type SavePlan } from "./plan.ts";
 import { putBack, terminalStates } from "./put-back.ts";
 import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
 import { firstOf, transfer } from "./transfer.ts";
@@ -89,6 +89,7 @@ export class SaveRun {
   async prepare(): Promise<void> {
     this.#reporter.enter("preflight");
     const options = this.#options;
+    checkSaveOptions(options);
     const place = inspectTarget(options.out);
     for (const { path, size } of place.leftovers) {
       this.#reporter.note(
@@ -337,26 +338,15 @@ export class SaveRun {
   }
 
   async #listen(process: QemuProcess | null, guarded: Guarded, breakFreezes: boolean): Promise<MigrationListener> {
-    const other = process !== null && process.uid !== globalThis.process.getuid?.() ? process : undefined;
-    const owner = globalThis.process.getuid?.() === 0 ? other : undefined;
-    const folder = makePrivateFolder(this.#options.socketDir, owner, (path) => guarded.note({ folder: path }));
+    const announce = (path: string): void => guarded.note({ folder: path });
+    const { folder, owner } = makeMeetingFolder(process, this.#options.socketDir, announce);
     this.#folder = folder;
-    if (process !== null) {
-      const reach = canReach(process, folder.path, other);
-      if (reach.answer === "no") {
-        throw new FixedramError("qemu.cannot-reach", "QEMU cannot reach our migration socket", {
-          path: folder.path,
-          found: reach.why,
-          hint: "Name a folder that both can use with --socket-dir.",
-        });
-      }
-    }
     this.#listener = breakFreezes
       ? await guarded.listen(
           folder.socket(MIGRATION_SOCKET),
-          other === undefined ? null : { uid: other.uid, gid: other.gid },
+          owner === undefined ? null : { uid: owner.uid, gid: owner.gid },
         )
-      : await listenForMigration(folder, other);
+      : await listenForMigration(folder, owner);
     return this.#listener;
   }
 

@@ -85,8 +85,11 @@ describe("the recorded command line", () => {
   );
 });
 
-test("--qmp and a command exclude each other", async () =>
-  expect((await refusal({}, { qmp: "x", command: ["qemu"] })).code).toBe("usage.conflict"));
+test.each([
+  { qmp: "x", command: ["qemu"] },
+  { qmp: "x", runRecorded: true },
+  { command: ["qemu"], runRecorded: true },
+])("one QEMU only: %j", async (ways) => expect((await refusal({}, ways)).code).toBe("usage.conflict"));
 
 test("a file without a seal is named as such before anything is started", async () => {
   const notices: string[] = [];

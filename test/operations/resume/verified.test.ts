@@ -39,7 +39,21 @@ describe("a file before it is resumed", () => {
     fs.truncateSync(file, size - 128);
     await requireVerified({ file });
     fs.truncateSync(file, writer.streamEnd);
-    await requireVerified({ file, verify: true });
+    await requireVerified({ file });
+  });
+
+  it("is refused when --verify asks for a check that cannot be made, but for --force", async () => {
+    const { size } = fs.statSync(file);
+    for (const end of [size - 128, writer.streamEnd]) {
+      fs.truncateSync(file, end);
+      const error = await resume({ file, verify: true, command: [join(folder, "no-qemu")] }).catch((e: unknown) => e);
+      expect(error).toMatchObject({
+        code: "seal.none",
+        exitCode: 3,
+        details: { path: file, hint: expect.stringContaining("--force") },
+      });
+      await requireVerified({ file, verify: true, force: true });
+    }
   });
 
   it("is refused for another id, changed device state, a damaged seal", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { FixedramError } from "../../../src/errors.ts";
-import { type PlanFacts, planSave, STOP_AT_ONCE } from "../../../src/operations/save/plan.ts";
+import { checkSaveOptions, type PlanFacts, planSave, STOP_AT_ONCE } from "../../../src/operations/save/plan.ts";
 import type { SaveMode, SaveOptions } from "../../../src/operations/save.ts";
 
 const known = ["events", "return-path", "background-snapshot", "xbzrle", "multifd", "mapped-ram", "postcopy-ram"];
@@ -24,6 +24,7 @@ function plan(options: Partial<SaveOptions>, facts: Partial<PlanFacts> = {}) {
 /** The code it is refused with, or `ok`. */
 function verdict(options: Partial<SaveOptions>, facts: Partial<PlanFacts> = {}): string {
   try {
+    checkSaveOptions({ out: "x.fram", qmp: "q", ...options });
     plan(options, facts);
     return "ok";
   } catch (error) {
@@ -90,13 +91,13 @@ describe("cell by cell: stop, live, background", () => {
 
 describe("options that exclude each other", () => {
   test.each([
-    ['{"mode":"background","then":"pause"}', "usage.conflict"],
-    ['{"mode":"background","then":"quit"}', "usage.conflict"],
+    ['{"mode":"background","then":"pause"}', "usage.background-then"],
+    ['{"mode":"background","then":"quit"}', "usage.background-then"],
     ['{"mode":"background","then":"resume"}', "ok"],
-    ['{"maxTime":1000}', "usage.conflict"],
-    ['{"maxRounds":1}', "usage.conflict"],
-    ['{"onLimit":"stop"}', "usage.conflict"],
-    ['{"mode":"background","maxTime":1}', "usage.conflict"],
+    ['{"maxTime":1000}', "usage.live-only"],
+    ['{"maxRounds":1}', "usage.live-only"],
+    ['{"onLimit":"stop"}', "usage.live-only"],
+    ['{"mode":"background","maxTime":1}', "usage.live-only"],
     ['{"mode":"live","maxTime":1000,"maxRounds":3,"onLimit":"abort"}', "ok"],
     ['{"then":"quit"}', "ok"],
   ])("%s: %s", (options, wanted) => expect(verdict(JSON.parse(options))).toBe(wanted));
