@@ -109,7 +109,8 @@ class DiffRun {
     const configuration = diffConfiguration(a, b);
     const devices = diffDevices(a, b);
     await this.#comparePages();
-    const blocks = this.#tallies.map((tally) => tally.finish(a.map, b.map));
+    const blocks: BlockDiff[] = [];
+    for (const tally of this.#tallies) blocks.push(await tally.finish(a.map, b.map, this.#options.signal));
     const pages = this.#totals(blocks);
     if (pages.unknown > 0) {
       const text = `${pages.unknown} pages are not in both files and could not be compared.`;
@@ -151,7 +152,7 @@ class DiffRun {
   async #differences(): Promise<AsyncIterable<PageDifference>> {
     const { signal, cells = 160 } = this.#options;
     const [a, b] = [this.#a.map, this.#b.map];
-    this.#state.total = Math.max(dataBytes(a), dataBytes(b));
+    this.#state.total = Math.max(await dataBytes(a, signal), await dataBytes(b, signal));
     this.#reporter.enter("compare");
     const trust = await this.#trust();
     let trustedBefore = 0;

@@ -45,7 +45,7 @@ export async function* diffPages(
   b: PageMap,
   options: DiffPagesOptions = {},
 ): AsyncGenerator<PageDifference, void, undefined> {
-  const engine = engineFor(a, b, options);
+  const engine = await engineFor(a, b, options);
   try {
     for (const pair of pairBlocks(a, b)) {
       options.onBlock?.(pair);
@@ -106,10 +106,11 @@ interface Engine {
   close(): Promise<void>;
 }
 
-function engineFor(a: PageMap, b: PageMap, { threads }: DiffPagesOptions): Engine {
+async function engineFor(a: PageMap, b: PageMap, { threads, signal }: DiffPagesOptions): Promise<Engine> {
   const files = [descriptorsOf(a.stores), descriptorsOf(b.stores)] as const;
   const [ofA, ofB] = files;
-  const none = threads === 0 || (threads === undefined && dataBytes(a) + dataBytes(b) < worthThreads);
+  const few = async (): Promise<boolean> => (await dataBytes(a, signal)) + (await dataBytes(b, signal)) < worthThreads;
+  const none = threads === 0 || (threads === undefined && (await few()));
   if (none || ofA === null || ofB === null) return new HereEngine([a.stores, b.stores]);
   const pool = new WorkerPool(threads === undefined ? {} : { size: threads });
   return {

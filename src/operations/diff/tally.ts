@@ -66,33 +66,33 @@ export class BlockTally {
     }
   }
 
-  finish(a: PageMap, b: PageMap): BlockDiff {
+  async finish(a: PageMap, b: PageMap, signal?: AbortSignal): Promise<BlockDiff> {
     const { pair, counts } = this;
     const cells = this.#different.length;
-    const shares = (map: PageMap, block: RamBlock | null) => {
-      const found = block === null ? [] : dataShares(map, block.index, block.pages, this.#pagesPerCell);
+    const shares = async (map: PageMap, block: RamBlock | null) => {
+      const found = block === null ? [] : await dataShares(map, block.index, block.pages, this.#pagesPerCell, signal);
       return [...found, ...new Array<number>(cells - found.length).fill(0)];
     };
     const share = (count: number, cell: number) =>
       count / Math.min(this.#pagesPerCell, this.#pages - cell * this.#pagesPerCell);
     return {
       name: pair.name,
-      a: sideOf(a, pair.a),
-      b: sideOf(b, pair.b),
+      a: await sideOf(a, pair.a, signal),
+      b: await sideOf(b, pair.b, signal),
       pages: { ...counts },
       extents: this.#extents,
       map: {
         pagesPerCell: this.#pagesPerCell,
-        a: shares(a, pair.a),
-        b: shares(b, pair.b),
+        a: await shares(a, pair.a),
+        b: await shares(b, pair.b),
         different: this.#different.map(share),
       },
     };
   }
 }
 
-function sideOf(map: PageMap, block: RamBlock | null): BlockSide | null {
+async function sideOf(map: PageMap, block: RamBlock | null, signal?: AbortSignal): Promise<BlockSide | null> {
   if (block === null) return null;
   const { index, length, pageSize, pages } = block;
-  return { length, pageSize, pages, present: countData(map, index, 0, pages) };
+  return { length, pageSize, pages, present: await countData(map, index, 0, pages, signal) };
 }
