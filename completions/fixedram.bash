@@ -43,6 +43,8 @@ _fixedram() {
     convert:--xml) _fixedram_files; return ;;
     diff:--hex) :; return ;;
     diff:--pages-out) _fixedram_files; return ;;
+    export:--format) _fixedram_words "elf kdump lime raw"; return ;;
+    export:--map) :; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -55,6 +57,7 @@ _fixedram() {
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
       convert) _fixedram_words "--to --xml --force --json --quiet -q --help -h" ;;
       diff) _fixedram_words "--hex --pages-out --trust-seals --json --quiet -q --help -h" ;;
+      export) _fixedram_words "--format --map --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -71,9 +74,10 @@ _fixedram() {
     repair) _fixedram_snapshots ;;
     convert) _fixedram_snapshots ;;
     diff) _fixedram_snapshots ;;
+    export) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map verify seal repair convert diff doctor completions" ;;
-    "") _fixedram_words "save resume info map verify seal repair convert diff doctor completions help" ;;
+    help) _fixedram_words "save resume info map verify seal repair convert diff export doctor completions" ;;
+    "") _fixedram_words "save resume info map verify seal repair convert diff export doctor completions help" ;;
   esac
 }
 

@@ -11,6 +11,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'repair' = @('--json', '--quiet', '-q', '--help', '-h')
     'convert' = @('--to', '--xml', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'diff' = @('--hex', '--pages-out', '--trust-seals', '--json', '--quiet', '-q', '--help', '-h')
+    'export' = @('--format', '--map', '--json', '--quiet', '-q', '--help', '-h')
     'doctor' = @('--json', '--quiet', '-q', '--help', '-h')
     'completions' = @('--json', '--quiet', '-q', '--help', '-h')
   }
@@ -19,12 +20,13 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'save --then' = @('resume', 'pause', 'quit')
     'save --on-limit' = @('stop', 'abort')
     'convert --to' = @('fixed-ram', 'stream', 'libvirt-sparse', 'raw')
+    'export --format' = @('elf', 'kdump', 'lime', 'raw')
     'completions' = @('bash', 'zsh', 'fish', 'powershell')
   }
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'verify', 'seal', 'repair', 'convert', 'diff', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

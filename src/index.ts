@@ -33,6 +33,7 @@ export type { BlockDiff, BlockSide, DiffMap, PageCounts } from "./operations/dif
 export { trustSeals } from "./operations/diff/trust.ts";
 export { type DiffOptions, type DiffResult, type DiffSide, diff } from "./operations/diff.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
+export { type ExportFormat, type ExportOptions, type ExportResult, exportSnapshot } from "./operations/export.ts";
 export { Inside } from "./operations/inside/open.ts";
 export {
   type BlockInfo,

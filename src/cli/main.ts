@@ -48,6 +48,7 @@ export const operations: Operations = {
   repair: async (options) => (await import("../operations/repair.ts")).repair(options),
   convert: async (options) => (await import("./standard-streams.ts")).convertHere(options),
   diff: async (options) => (await import("../operations/diff.ts")).diff(options),
+  exportSnapshot: async (options) => (await import("../operations/export.ts")).exportSnapshot(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

@@ -1,6 +1,7 @@
 import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations/convert.ts";
 import type { DiffOptions, DiffResult } from "../operations/diff.ts";
 import type { DoctorOptions, DoctorReport } from "../operations/doctor.ts";
+import type { ExportOptions, ExportResult } from "../operations/export.ts";
 import type { BlockMap, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
 import type { OperationContext } from "../operations/progress.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
@@ -31,5 +32,6 @@ export interface Operations {
   repair(options: RepairOptions): Promise<RepairResult>;
   convert(options: ConvertCall): Promise<ConvertResult>;
   diff(options: DiffOptions): Promise<DiffResult>;
+  exportSnapshot(options: ExportOptions): Promise<ExportResult>;
   doctor(options: DoctorOptions): Promise<DoctorReport>;
 }

@@ -20,6 +20,7 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   repair: () => import("./commands/repair.ts"),
   convert: () => import("./commands/convert.ts"),
   diff: () => import("./commands/diff.ts"),
+  export: () => import("./commands/export.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

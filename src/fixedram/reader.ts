@@ -5,10 +5,9 @@ import type { PageMap } from "../pages/map.ts";
 import type { Store } from "../pages/store.ts";
 import { capabilitiesOf } from "../stream/configuration.ts";
 import { StreamReader } from "../stream/reader.ts";
-import { RecordBudget } from "../stream/record-budget.ts";
 import type { ConfigurationRecord, DeviceRecord, RamStartRecord, StreamRecord } from "../stream/records.ts";
 import { checkOverlaps, checkPlaces, type StreamRun } from "./check.ts";
-import { type BlockLayout, maxBitmapBytes } from "./layout.ts";
+import type { BlockLayout } from "./layout.ts";
 import { BitmapMap } from "./map.ts";
 import { readSeal, type SealState, sealedStreamEnd } from "./seal.ts";
 
@@ -51,6 +50,7 @@ export interface FixedRamFile {
 }
 
 const headPiece = 64 * 1024;
+const defaultMaxBitmapBytes = 512 * 2 ** 20;
 
 /**
  * Reads headers, bitmaps, device state and seal of a mapped-ram file and checks its structure; no page is read. The store
@@ -63,7 +63,7 @@ const headPiece = 64 * 1024;
 export async function openFixedRam(store: Store, options: OpenOptions = {}): Promise<FixedRamFile> {
   const stream = await readSealedStream(store, options);
   const blocks = layoutsOf(stream.ramStart);
-  checkPlaces(blocks, store.size, options.maxBitmapBytes ?? maxBitmapBytes);
+  checkPlaces(blocks, store.size, options.maxBitmapBytes ?? defaultMaxBitmapBytes);
   checkOverlaps(blocks, stream.runs);
   const bitmaps: PageBitmap[] = [];
   const clear: ExtentKind[] = [];
@@ -122,12 +122,10 @@ async function readSealedStream(store: Store, options: OpenOptions): Promise<Par
 
 async function readStream(store: Store, options: OpenOptions, limit: number): Promise<ParsedStream> {
   const records: StreamRecord[] = [];
-  const budget = new RecordBudget();
-  const reader: StreamReader = new StreamReader(
+  const reader = new StreamReader(
     {
       record: (record) => {
         if (record.kind === "configuration") requireMappedRam(store, record);
-        budget.take(record, reader.itemOffset);
         records.push(record);
       },
       pages: () => undefined,

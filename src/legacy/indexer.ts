@@ -6,7 +6,6 @@ import type { Store } from "../pages/store.ts";
 import { Command } from "../stream/constants.ts";
 import type { PageEncoding, StreamEvents, StreamReaderOptions } from "../stream/events.ts";
 import { StreamReader } from "../stream/reader.ts";
-import { RecordBudget } from "../stream/record-budget.ts";
 import type { StreamRecord } from "../stream/records.ts";
 import { decodeXbzrle } from "../stream/xbzrle.ts";
 import type { Overlay } from "./overlay.ts";
@@ -31,15 +30,12 @@ export interface IndexerLimits {
   readonly maxRecordBytes: number;
 }
 
-/** As many as the bitmaps of a fixed-ram file may have bits: walking over pages that are not there takes time too. */
-const maxPages = 2 ** 32;
-
 interface Encoded {
   readonly block: RamBlock;
   readonly page: number;
   readonly kind: PageEncoding;
   readonly data: Uint8Array;
-  /** Where the record begins in the stream's file. */
+  /** Where `data` stands in the stream's file. */
   readonly offset: number;
 }
 
@@ -63,12 +59,11 @@ export class StreamIndexer implements StreamEvents {
   #page = new Uint8Array(0);
   #ramId = -1;
   #inPart = false;
-  readonly #budget: RecordBudget;
+  #recordBytes = 0;
 
   constructor(overlay: Overlay, limits: IndexerLimits, options: StreamReaderOptions) {
     this.#overlay = overlay;
     this.#limits = limits;
-    this.#budget = new RecordBudget(limits.maxRecords, limits.maxRecordBytes);
     this.reader = new StreamReader(this, options);
   }
 
@@ -80,7 +75,7 @@ export class StreamIndexer implements StreamEvents {
   record(record: StreamRecord): void {
     switch (record.kind) {
       case "command":
-        refusePostcopy(record.command, this.reader.itemOffset);
+        refusePostcopy(record.command, this.reader.position);
         break;
       case "ram-start":
         this.#ramId = record.sectionId;
@@ -131,7 +126,7 @@ export class StreamIndexer implements StreamEvents {
   encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {
     this.#table(block);
     this.counts[kind]++;
-    const entry = { block, page, kind, data: data.slice(), offset: this.reader.itemOffset };
+    const entry = { block, page, kind, data: data.slice(), offset: this.reader.chunkOffset + data.byteOffset };
     const key = keyOf(block, page);
     const before = this.#waiting.get(key);
     if (before === undefined || kind === "zlib") this.#waiting.set(key, [entry]);
@@ -159,14 +154,6 @@ export class StreamIndexer implements StreamEvents {
   }
 
   #begin(blocks: readonly RamBlock[]): void {
-    const pages = blocks.reduce((sum, block) => sum + block.pages, 0);
-    if (pages > maxPages) {
-      throw new FixedramError("file.too-large", "The stream's RAM is larger than the limit", {
-        offset: this.reader.itemOffset,
-        expected: `at most ${maxPages} pages, 16 TiB of 4 KiB each`,
-        found: `${pages} pages`,
-      });
-    }
     const most = this.#limits.maxIndexBytes;
     const pool = new LeafPool((bytes) => {
       if (bytes <= most) return;
@@ -197,7 +184,13 @@ export class StreamIndexer implements StreamEvents {
   }
 
   #keep(record: StreamRecord): void {
-    this.#budget.take(record, this.reader.itemOffset);
+    this.#recordBytes += bytesOf(record);
+    if (this.records.length >= this.#limits.maxRecords || this.#recordBytes > this.#limits.maxRecordBytes) {
+      throw new FixedramError("file.too-large", "The stream holds more that is not pages than the limit", {
+        offset: this.reader.position,
+        expected: `at most ${this.#limits.maxRecords} records and ${this.#limits.maxRecordBytes} bytes`,
+      });
+    }
     this.records.push(record);
   }
 }
@@ -205,6 +198,21 @@ export class StreamIndexer implements StreamEvents {
 /** Block indices are below 65536, pages below 2^43 / 1024 bytes: the product stays exact. */
 function keyOf(block: RamBlock, page: number): number {
   return page * 65536 + block.index;
+}
+
+function bytesOf(record: StreamRecord): number {
+  switch (record.kind) {
+    case "command":
+      return record.data.length + (record.packaged?.length ?? 0);
+    case "dirty-bitmap":
+    case "device":
+      return record.payload.length;
+    case "device-state-uncut":
+    case "vmdesc":
+      return record.bytes.length;
+    default:
+      return 0;
+  }
 }
 
 function decode(entry: Encoded, content: Uint8Array): void {
@@ -244,11 +252,10 @@ function requireAll(count: number, content: Uint8Array, offset: number, { block,
   });
 }
 
-/** @param offset of the command in the stream, where it is known @throws `file.postcopy` */
-export function refusePostcopy(command: number, offset?: number): void {
+export function refusePostcopy(command: number, offset: number): void {
   if (command !== Command.postcopyListen && command !== Command.postcopyRun && command !== Command.packaged) return;
   throw new FixedramError("file.postcopy", "The stream went over to postcopy: the rest of the memory is not in it", {
-    ...(offset === undefined ? {} : { offset }),
+    offset,
     hint: "The pages that were missing went straight to the other QEMU. Save again without starting postcopy.",
   });
 }

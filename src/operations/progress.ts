@@ -13,6 +13,7 @@ export interface Progress {
     | "load"
     | "verify"
     | "compare"
+    | "search"
     | "seal"
     | "finish";
   /** Bytes of page data moved so far in this phase, and how many are expected (0: not known). */

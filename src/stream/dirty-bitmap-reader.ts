@@ -1,4 +1,4 @@
-import { ByteBuilder, getU64 } from "../bytes/cursor.ts";
+import { getU64 } from "../bytes/cursor.ts";
 import { DirtyBitmapFlag } from "./constants.ts";
 import type { Limits } from "./events.ts";
 import type { PushCore, Step } from "./push.ts";
@@ -8,8 +8,8 @@ export class DirtyBitmapReader {
   readonly #core: PushCore;
   readonly #limits: Limits;
   readonly #done: (payload: Uint8Array) => void;
-  /** One buffer: records may be as short as a byte. */
-  readonly #payload = new ByteBuilder();
+  readonly #pieces: Uint8Array[] = [];
+  #length = 0;
 
   constructor(core: PushCore, limits: Limits, done: (payload: Uint8Array) => void) {
     this.#core = core;
@@ -28,9 +28,10 @@ export class DirtyBitmapReader {
     }
     const end = this.#measure(view, off, flags);
     if (end === 0 || !core.has(end)) return 0;
-    this.#payload.bytes(buf.subarray(off, off + end));
+    this.#pieces.push(buf.slice(off, off + end));
+    this.#length += end;
     core.need = 1;
-    if ((flags & DirtyBitmapFlag.eos) !== 0) this.#done(this.#payload.finish());
+    if ((flags & DirtyBitmapFlag.eos) !== 0) this.#done(this.#join());
     return end;
   };
 
@@ -52,11 +53,21 @@ export class DirtyBitmapReader {
         at += 8 + size;
       }
     }
-    if (at > this.#limits.maxDeviceState - this.#payload.length) {
+    if (at > this.#limits.maxDeviceState - this.#length) {
       throw core.error("stream.dirty-bitmap-too-large", "A dirty bitmap is larger than the limit.", {
         expected: `at most ${this.#limits.maxDeviceState} bytes`,
       });
     }
     return at;
+  }
+
+  #join(): Uint8Array {
+    const payload = new Uint8Array(this.#length);
+    let at = 0;
+    for (const piece of this.#pieces) {
+      payload.set(piece, at);
+      at += piece.length;
+    }
+    return payload;
   }
 }

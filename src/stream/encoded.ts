@@ -27,17 +27,7 @@ export class EncodedPages {
     }
     if (this.#page.length !== block.pageSize) this.#page = new Uint8Array(block.pageSize);
     this.#sink.readPage(block, page, this.#page);
-    try {
-      decodeXbzrle(this.#page, data);
-    } catch (error) {
-      if (!(error instanceof FixedramError)) throw error;
-      throw new FixedramError(
-        error.code,
-        error.message,
-        { block: block.name, page, ...error.details },
-        { cause: error },
-      );
-    }
+    decodeXbzrle(this.#page, data);
     this.#sink.writePage(block, page, this.#page);
   }
 

@@ -4,6 +4,7 @@ import type { Surroundings } from "../../src/cli/terminal.ts";
 import type { ConvertResult } from "../../src/operations/convert.ts";
 import type { DiffResult } from "../../src/operations/diff.ts";
 import type { DoctorReport } from "../../src/operations/doctor.ts";
+import type { ExportResult } from "../../src/operations/export.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
 import type { RepairResult } from "../../src/operations/repair.ts";
 import type { ResumeResult } from "../../src/operations/resume.ts";
@@ -253,6 +254,23 @@ export const compared: DiffResult = {
   time: 120,
 };
 
+export const exported: ExportResult = {
+  input: { path: "web.fram", container: "fixed-ram" },
+  path: "web.elf",
+  format: "elf",
+  machine: "pc-q35-7.2",
+  ranges: [
+    { start: 0, length: 2048 * MiB, block: "pc.ram", offset: 0, readOnly: false },
+    { start: 4096 * MiB, length: 1024 * MiB, block: "pc.ram", offset: 2048 * MiB, readOnly: false },
+  ],
+  memoryMap: "recorded",
+  cpus: 2,
+  vmcoreinfo: { from: "search", address: 0x1200_3000, release: "6.1.0-56-cloud-amd64" },
+  sizes: { memory: 3072 * MiB, apparent: 3072 * MiB + 8192, allocated: 310 * MiB },
+  time: 1400,
+  notices: [],
+};
+
 export const examined: DoctorReport = {
   node: "v20.20.2",
   platform: "linux-x64",
@@ -309,6 +327,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     repair: refuse("repair"),
     convert: refuse("convert"),
     diff: refuse("diff"),
+    exportSnapshot: refuse("exportSnapshot"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -324,6 +343,7 @@ export const fakes: Operations = {
   verify: async ({ file }) => ({ ...verified, path: file }),
   convert: async () => converted,
   diff: async ({ a, b }) => ({ ...compared, a: { ...compared.a, path: a }, b: { ...compared.b, path: b } }),
+  exportSnapshot: async ({ file, output }) => ({ ...exported, input: { ...exported.input, path: file }, path: output }),
   doctor: async () => examined,
 };
 

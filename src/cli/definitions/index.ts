@@ -7,6 +7,7 @@ import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
+import { exportCommand } from "./export.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
 import { repair } from "./repair.ts";
@@ -30,6 +31,7 @@ export const commands: readonly CommandDefinition[] = [
   repair,
   convert,
   diff,
+  exportCommand,
   doctor,
   completions,
 ];

@@ -21,6 +21,7 @@ const phaseNames: Readonly<Record<Progress["phase"], string>> = {
   load: "loading",
   verify: "verifying",
   compare: "comparing",
+  search: "searching",
   seal: "sealing",
   finish: "finishing",
 };

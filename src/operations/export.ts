@@ -1,0 +1,52 @@
+import type { Container } from "../containers/snapshot.ts";
+import type { MemoryMap, PhysicalRange } from "../machine/memory-map.ts";
+import { ExportRun } from "./export/run.ts";
+import type { Notice, OperationContext } from "./progress.ts";
+
+export type ExportFormat = "elf" | "raw" | "lime" | "kdump";
+
+export interface ExportOptions extends OperationContext {
+  /** Path of the snapshot. */
+  readonly file: string;
+  /** Path to write. */
+  readonly output: string;
+  /** Default `elf`. */
+  readonly format?: ExportFormat;
+  /** The guest's physical memory map, in place of what was recorded or what QEMU's rules say. */
+  readonly map?: string;
+}
+
+export interface ExportResult {
+  readonly input: { readonly path: string; readonly container: Container };
+  readonly path: string;
+  readonly format: ExportFormat;
+  readonly machine: string;
+  /** What was written of the guest's physical memory, by address; lengths in bytes. */
+  readonly ranges: readonly PhysicalRange[];
+  /** Where the memory map is from. */
+  readonly memoryMap: MemoryMap["from"];
+  /** CPUs whose registers are in the file; 0 for raw and lime, which have no place for them. */
+  readonly cpus: number;
+  /** The kernel's own note; null where none was found, or the format has no place for it. */
+  readonly vmcoreinfo: {
+    readonly from: "device" | "search";
+    /** Guest-physical address. */
+    readonly address: number;
+    readonly release: string;
+  } | null;
+  /** Bytes: physical memory, and the file with and without its holes. */
+  readonly sizes: { readonly memory: number; readonly apparent: number; readonly allocated: number };
+  /** Milliseconds. */
+  readonly time: number;
+  readonly notices: readonly Notice[];
+}
+
+/**
+ * Writes a guest's physical memory in a format that debuggers read. The snapshot is only read; an older file of the output's name
+ * stays until the new one is complete and on disk. Memory: a few fixed buffers.
+ *
+ * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the snapshot; `usage.*`, `system.*` for the output; the signal's reason
+ */
+export async function exportSnapshot(options: ExportOptions): Promise<ExportResult> {
+  return new ExportRun(options).go();
+}

@@ -1,0 +1,192 @@
+import { statSync } from "node:fs";
+import type { Snapshot } from "../../containers/snapshot.ts";
+import { cpuNotes } from "../../elf/notes.ts";
+import { ElfMachine, ElfWriter } from "../../elf/writer.ts";
+import { FixedramError } from "../../errors.ts";
+import { LimeWriter } from "../../lime/writer.ts";
+import type { Cpu } from "../../machine/cpu.ts";
+import { type KernelImage, kernelImage } from "../../machine/kernel-image.ts";
+import { joinRanges, type PhysicalRange } from "../../machine/memory-map.ts";
+import { copyPages } from "../../pages/copy.ts";
+import { dataBytes } from "../../pages/count.ts";
+import type { PhysicalImage } from "../../physical/image.ts";
+import { RawPhysicalWriter } from "../../raw/physical.ts";
+import { TargetFile } from "../../storage/target-file.ts";
+import type { ExportFormat, ExportOptions, ExportResult } from "../export.ts";
+import { Inside } from "../inside/open.ts";
+import { openSnapshot } from "../open.ts";
+import { Reporter } from "../reporter.ts";
+import { makeKdump } from "./kdump.ts";
+import { type FoundVmcoreinfo, findVmcoreinfo } from "./vmcoreinfo.ts";
+
+/** What each format's writer has. */
+interface Writer {
+  readonly image: PhysicalImage;
+  readonly size: number;
+  complete(): void;
+}
+
+/** What goes into the file beside the memory. */
+interface Facts {
+  readonly ranges: readonly PhysicalRange[];
+  readonly cpus: readonly Cpu[];
+  readonly vmcoreinfo: FoundVmcoreinfo | null;
+  readonly kernel: KernelImage | null;
+}
+
+export class ExportRun {
+  readonly #options: ExportOptions;
+  readonly #format: ExportFormat;
+  readonly #state = { bytes: 0, total: 0, round: 0 };
+  readonly #reporter: Reporter;
+
+  constructor(options: ExportOptions) {
+    this.#options = options;
+    this.#format = options.format ?? "elf";
+    this.#reporter = new Reporter(options, () => this.#state);
+  }
+
+  async go(): Promise<ExportResult> {
+    const { file, output, map, signal } = this.#options;
+    signal?.throwIfAborted();
+    this.#reporter.enter("preflight");
+    const snapshot = await openSnapshot(file, signal === undefined ? {} : { signal });
+    try {
+      refuseSame(file, output);
+      const inside = new Inside(snapshot, map);
+      const target = TargetFile.create(output);
+      try {
+        for (const { path } of target.place.leftovers)
+          this.#reporter.note("warning", "left-over", `An earlier run left ${path} behind; it can be removed.`);
+        const facts = await this.#facts(inside);
+        await this.#write(snapshot, facts, target);
+        this.#reporter.enter("sync");
+        signal?.throwIfAborted();
+        const sizes = target.sizes();
+        await target.commit();
+        return this.#result(snapshot, inside, facts, sizes);
+      } catch (error) {
+        await target.abort();
+        signal?.throwIfAborted();
+        throw error;
+      }
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  /** The memory map; for formats that hold them, the CPUs and the kernel's note. What cannot be had is told. */
+  async #facts(inside: Inside): Promise<Facts> {
+    const { memoryMap } = inside;
+    if (memoryMap.from !== "recorded") this.#reporter.note("note", "memory-map", sentence(memoryMap.note));
+    // Whether the guest may write there makes no difference to a reader.
+    const ranges = joinRanges(memoryMap.ranges.map((range) => ({ ...range, readOnly: false })));
+    if (this.#format !== "elf" && this.#format !== "kdump") return { ranges, cpus: [], vmcoreinfo: null, kernel: null };
+    const cpus = this.#cpus(inside);
+    this.#state.total = await dataBytes(inside.snapshot.map, this.#options.signal);
+    this.#reporter.enter("search");
+    const vmcoreinfo = await findVmcoreinfo(inside, cpus, this.#progress());
+    if (vmcoreinfo === null) {
+      const text =
+        "No VMCOREINFO of a running Linux kernel was found: crash and drgn may not find their way in the file.";
+      this.#reporter.note("warning", "no-vmcoreinfo", text);
+    }
+    const { signal } = this.#options;
+    const kernel = vmcoreinfo === null ? null : await kernelImage(vmcoreinfo, cpus, inside.physical, signal);
+    return { ranges, cpus, vmcoreinfo, kernel };
+  }
+
+  /** Memory without registers is worth having; wrong registers are not. */
+  #cpus(inside: Inside): readonly Cpu[] {
+    try {
+      return inside.cpus;
+    } catch (error) {
+      if (!(error instanceof FixedramError && error.code.startsWith("stream."))) throw error;
+      const text = `The CPUs' registers cannot be read, and are left out: ${error.details.said ?? error.message}`;
+      this.#reporter.note("warning", "no-cpus", text);
+      return [];
+    }
+  }
+
+  async #write(snapshot: Snapshot, facts: Facts, target: TargetFile): Promise<void> {
+    if (this.#format !== "kdump") return this.#writeImage(snapshot, facts, target);
+    // Another temporary file beside the output: there is room for it, and the next run names it, should we be killed.
+    const core = TargetFile.create(target.place);
+    try {
+      await this.#writeImage(snapshot, facts, core);
+      await makeKdump(core.partial, target.partial, this.#options.signal);
+    } finally {
+      await core.abort();
+    }
+  }
+
+  async #writeImage(snapshot: Snapshot, facts: Facts, file: TargetFile): Promise<void> {
+    const writer = this.#writer(facts, file);
+    this.#state.total = await dataBytes(snapshot.map, this.#options.signal);
+    this.#state.bytes = 0;
+    this.#reporter.enter("ram");
+    await copyPages(snapshot.map, writer.image, this.#progress());
+    writer.complete();
+  }
+
+  #writer({ ranges, cpus, vmcoreinfo, kernel }: Facts, file: TargetFile): Writer {
+    switch (this.#format) {
+      case "raw":
+        return new RawPhysicalWriter(file, ranges);
+      case "lime":
+        return new LimeWriter(file, ranges);
+      default: {
+        const notes = [...cpuNotes(cpus), ...(vmcoreinfo === null ? [] : [vmcoreinfo.note])];
+        const machine = cpus[0]?.arch === "aarch64" ? ElfMachine.aarch64 : ElfMachine.x86_64;
+        return new ElfWriter(file, { machine, ranges, notes, kernel });
+      }
+    }
+  }
+
+  #progress() {
+    const { signal } = this.#options;
+    return {
+      onPages: (bytes: number) => {
+        this.#state.bytes = bytes;
+        this.#reporter.report();
+      },
+      ...(signal === undefined ? {} : { signal }),
+    };
+  }
+
+  #result(
+    { name, container, configuration }: Snapshot,
+    { memoryMap }: Inside,
+    { ranges, cpus, vmcoreinfo }: Facts,
+    sizes: { readonly apparent: number; readonly allocated: number },
+  ): ExportResult {
+    const found =
+      vmcoreinfo === null ? null : { from: vmcoreinfo.from, address: vmcoreinfo.address, release: vmcoreinfo.release };
+    return {
+      input: { path: name, container },
+      path: this.#options.output,
+      format: this.#format,
+      machine: configuration.machine,
+      ranges,
+      memoryMap: memoryMap.from,
+      cpus: cpus.length,
+      vmcoreinfo: found,
+      sizes: { memory: ranges.reduce((sum, { length }) => sum + length, 0), ...sizes },
+      time: this.#reporter.elapsed,
+      notices: this.#reporter.notices,
+    };
+  }
+}
+
+function refuseSame(file: string, output: string): void {
+  const [one, other] = [file, output].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
+  if (one === undefined || other === undefined || one.ino !== other.ino || one.dev !== other.dev) return;
+  throw new FixedramError("usage.same-file", "Input and output are the same file", {
+    path: output,
+    hint: "Write to a new name.",
+  });
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

@@ -1,0 +1,261 @@
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { FixedRamWriter } from "../../src/fixedram/writer.ts";
+import { findVmcoreinfo } from "../../src/operations/export/vmcoreinfo.ts";
+import { type ExportFormat, type ExportOptions, exportSnapshot } from "../../src/operations/export.ts";
+import { Inside } from "../../src/operations/inside/open.ts";
+import { TargetFile } from "../../src/storage/target-file.ts";
+import { section } from "../devices/sample.ts";
+import { batch, configuration, meta, ramStart, tail } from "../fixedram/sample.ts";
+import { x86Section } from "../machine/cpu-sections.ts";
+import { Tables } from "../machine/sample.ts";
+import { coreOf } from "../physical/core.ts";
+import { snapshotOf } from "./inside/sample.ts";
+import { failure } from "./synthetic.ts";
+
+const MiB = 2 ** 20;
+const page = 4096;
+/** Where the kernel was put: 2 MiB, at 0xffffffff81000000 + 16 MiB. */
+const physBase = 2 * MiB - 0x0200_0000;
+const text = 0xffff_ffff_8200_0000n;
+
+/** A note as Linux writes it. */
+function linuxNote(release: string, uts: bigint, more = ""): Buffer {
+  const lines = `OSRELEASE=${release}\nPAGESIZE=4096\nSYMBOL(init_uts_ns)=${uts.toString(16)}\n${more}`;
+  const bytes = Buffer.alloc(24 + Math.ceil(lines.length / 4) * 4);
+  bytes.writeUInt32LE(11, 0);
+  bytes.writeUInt32LE(lines.length, 4);
+  bytes.write("VMCOREINFO\0", 12, "latin1");
+  bytes.write(lines, 24, "latin1");
+  return bytes;
+}
+
+const symbols = `SYMBOL(_stext)=${text.toString(16)}\nSYMBOL(init_top_pgt)=${(text + 0x1000n - 0x20_0000n).toString(16)}\nNUMBER(phys_base)=${physBase}\n`;
+
+/** 8 MiB: page tables from 4096 on, the kernel at 2 MiB, its uts namespace in it. */
+function memory(place: (ram: Buffer) => void): Buffer {
+  const tables = new Tables(4, 8 * MiB);
+  for (let at = 0n; at < 3n; at++)
+    tables.map({ virtual: text + at * 0x20_0000n, physical: (at + 1n) * 0x20_0000n, level: 2, flags: 3n });
+  const ram = Buffer.from(tables.bytes.buffer);
+  ram.write("Linux\0", 2 * MiB + 0x3000, "latin1");
+  ram.write("\x006.1.0-now\0", 2 * MiB + 0x3000 + 129, "latin1");
+  place(ram);
+  return ram;
+}
+const uts = text + 0x3000n;
+
+const vmcoreinfo = (has: number, format: number, address: number) =>
+  section("vmcoreinfo", 1, (b) =>
+    b
+      .uint("has_vmcoreinfo", 1, has)
+      .uint("vmcoreinfo.host_format", 2, 1)
+      .uint("vmcoreinfo.guest_format", 2, format)
+      .uint("vmcoreinfo.size", 4, 300)
+      .uint("vmcoreinfo.paddr", 8, address),
+  );
+
+const find = async (ram: Buffer, ...sections: ReturnType<typeof section>[]) => {
+  const inside = new Inside(snapshotOf("pc-i440fx-7.2", [["pc.ram", ram]], [x86Section(), ...sections]));
+  const found = await findVmcoreinfo(inside, inside.cpus, {});
+  return found === null ? null : [found.from, found.address, found.release];
+};
+
+describe("VMCOREINFO", () => {
+  const right = linuxNote("6.1.0-now", uts, symbols);
+
+  test("is found by a search, page-aligned or not", async () => {
+    for (const at of [5 * MiB, 5 * MiB + 1234 * 4])
+      expect(await find(memory((ram) => right.copy(ram, at)))).toEqual(["search", at, "6.1.0-now"]);
+  });
+
+  test("is found by what the guest told QEMU's device", async () => {
+    const ram = memory((all) => right.copy(all, 5 * MiB));
+    expect(await find(ram, vmcoreinfo(1, 1, 5 * MiB))).toEqual(["device", 5 * MiB, "6.1.0-now"]);
+    // Not told, told in another format, told wrongly: it is searched for.
+    for (const told of [
+      vmcoreinfo(0, 1, 5 * MiB),
+      vmcoreinfo(1, 2, 5 * MiB),
+      vmcoreinfo(1, 1, 6 * MiB),
+      vmcoreinfo(1, 1, 2 ** 40),
+    ])
+      expect(await find(ram, told)).toEqual(["search", 5 * MiB, "6.1.0-now"]);
+  });
+
+  test("of an earlier boot is passed over, wherever it stands", async () => {
+    const stale = linuxNote("6.1.0-now", uts + 0x10_0000n, symbols);
+    const older = linuxNote("5.10.0-old", uts, symbols);
+    const ram = memory((all) => {
+      stale.copy(all, 4 * MiB);
+      older.copy(all, 4 * MiB + page);
+      right.copy(all, 6 * MiB);
+    });
+    expect(await find(ram, vmcoreinfo(1, 1, 4 * MiB))).toEqual(["search", 6 * MiB, "6.1.0-now"]);
+    expect(await find(memory((all) => stale.copy(all, 4 * MiB)))).toBeNull();
+  });
+
+  test("without phys_base is checked through a CPU's page tables", async () => {
+    const old = linuxNote("6.1.0-now", uts);
+    expect(await find(memory((ram) => old.copy(ram, 5 * MiB)))).toEqual(["search", 5 * MiB, "6.1.0-now"]);
+  });
+
+  test.each([
+    ["a length that is too large", (note: Buffer) => note.writeUInt32LE(0x7fff_ffff, 4)],
+    ["no release", (note: Buffer) => note.write("XSRELEASE", 24)],
+    ["a symbol that is no number", (note: Buffer) => note.write("SYMBOL(init_uts_ns)=zz", 24 + 34)],
+  ])("with %s is none", async (_, spoil) => {
+    const note = Buffer.from(right);
+    spoil(note);
+    expect(await find(memory((ram) => note.copy(ram, 5 * MiB)))).toBeNull();
+  });
+});
+
+describe("export", () => {
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = fs.mkdtempSync(join(tmpdir(), "fixedram-export-"));
+    file = join(folder, "guest.fram");
+  });
+  afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+  /** 100 pages, the memory map as recorded: a hole in the middle. Its devices have no CPU. */
+  async function write(): Promise<void> {
+    const writer = new FixedRamWriter(TargetFile.create(file), configuration(), ramStart(["pc.ram", 100], ["rom", 4]));
+    const [ram, rom] = writer.blocks;
+    if (ram === undefined || rom === undefined) throw new Error("no block");
+    writer.writePages(
+      batch(ram, [
+        [0, 1],
+        [59, 2],
+        [60, 3],
+        [99, 4],
+      ]),
+    );
+    writer.writePages(batch(rom, [[0, 9]]));
+    writer.tail(tail());
+    await writer.finish({
+      ...meta,
+      memoryMap: [
+        { start: 0, length: 60 * page, block: "pc.ram", offset: 0 },
+        { start: 100 * page, length: 40 * page, block: "pc.ram", offset: 60 * page },
+        { start: 200 * page, length: 4 * page, block: "rom", offset: 0 },
+      ],
+    });
+  }
+
+  const to = (format: ExportFormat, more: Partial<ExportOptions> = {}) =>
+    exportSnapshot({ file, output: join(folder, `out.${format}`), format, ...more });
+
+  test("writes raw memory with the hole, private to its owner", async () => {
+    await write();
+    const result = await to("raw");
+    expect(result).toMatchObject({ memoryMap: "recorded", cpus: 0, vmcoreinfo: null, notices: [] });
+    expect(result.ranges.map(({ start, length }) => [start / page, length / page])).toEqual([
+      [0, 60],
+      [100, 40],
+      [200, 4],
+    ]);
+    const bytes = fs.readFileSync(join(folder, "out.raw"));
+    expect(bytes.length).toBe(204 * page);
+    expect([0, 59, 60, 100, 139, 200].map((at) => bytes[at * page])).toEqual([1, 2, 0, 3, 4, 9]);
+    expect(fs.statSync(join(folder, "out.raw")).mode % 0o1000).toBe(0o600);
+  });
+
+  test("tells what an ELF core lacks: CPUs that are not known, VMCOREINFO", async () => {
+    await write();
+    const result = await to("elf");
+    expect(result.notices.map(({ level, code }) => [level, code])).toEqual([
+      ["warning", "no-cpus"],
+      ["warning", "no-vmcoreinfo"],
+    ]);
+    const core = coreOf(fs.readFileSync(join(folder, "out.elf")));
+    expect(core.notes).toEqual([]);
+    expect(core.segments.map(({ physical, bytes }) => [physical / page, bytes[0]])).toEqual([
+      [0, 1],
+      [100, 3],
+      [200, 9],
+    ]);
+  });
+
+  test("takes another map, and says by what rules it went", async () => {
+    await write();
+    const given = await to("lime", { map: "4G+16K=rom" });
+    expect(given).toMatchObject({ memoryMap: "given", sizes: { memory: 4 * page, apparent: 4 * page + 32 } });
+    const rules = await to("raw", { map: "pc" });
+    expect(rules.memoryMap).toBe("rules");
+    expect(rules.notices.map(({ code }) => code)).toEqual(["memory-map"]);
+    expect((await failure(() => to("raw", { map: "nonsense" }))).code).toBe("usage.bad-map");
+    expect(fs.readdirSync(folder).sort()).toEqual(["guest.fram", "out.lime", "out.raw"]);
+  });
+
+  test("never over its own input", async () => {
+    await write();
+    fs.linkSync(file, join(folder, "out.elf"));
+    expect((await failure(() => to("elf"))).code).toBe("usage.same-file");
+    expect(fs.readdirSync(folder).sort()).toEqual(["guest.fram", "out.elf"]);
+  });
+
+  test("ended by a signal leaves the older file, and nothing else", async () => {
+    await write();
+    fs.writeFileSync(join(folder, "out.raw"), "older");
+    const abort = new AbortController();
+    const onProgress = ({ phase }: { phase: string }) => phase === "sync" && abort.abort(new Error("enough"));
+    await expect(to("raw", { signal: abort.signal, onProgress })).rejects.toThrow("enough");
+    expect(fs.readFileSync(join(folder, "out.raw"), "utf8")).toBe("older");
+    expect(fs.readdirSync(folder).sort()).toEqual(["guest.fram", "out.raw"]);
+  });
+
+  describe("as kdump", () => {
+    const path = process.env["PATH"];
+    afterEach(() => {
+      process.env["PATH"] = path;
+    });
+
+    /** A makedumpfile of our own. */
+    function pretend(script: string): void {
+      const bin = join(folder, "bin");
+      fs.mkdirSync(bin);
+      fs.writeFileSync(join(bin, "makedumpfile"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      process.env["PATH"] = `${bin}${delimiter}${path}`;
+    }
+
+    test("is what makedumpfile makes of the ELF core", async () => {
+      await write();
+      pretend('for last; do core=$out; out=$last; done; echo "made of $(head -c 4 "$core" | tail -c 3)" > "$out"');
+      const result = await to("kdump");
+      expect(fs.readFileSync(result.path, "utf8")).toBe("made of ELF\n");
+      expect(fs.readdirSync(folder).sort()).toEqual(["bin", "guest.fram", "out.kdump"]);
+    });
+
+    test("tells why makedumpfile failed, and leaves nothing behind", async () => {
+      await write();
+      pretend("echo one; echo 'it is no good' >&2; exit 3");
+      const error = await failure(() => to("kdump"));
+      expect([error.code, error.details.said]).toEqual(["system.makedumpfile-failed", "one\nit is no good"]);
+      expect(fs.readdirSync(folder).sort()).toEqual(["bin", "guest.fram"]);
+    });
+
+    test("tells that there is no makedumpfile", async () => {
+      await write();
+      process.env["PATH"] = folder;
+      expect((await failure(() => to("kdump"))).code).toBe("system.no-makedumpfile");
+      expect(fs.readdirSync(folder)).toEqual(["guest.fram"]);
+    });
+
+    test("ends makedumpfile at a signal", async () => {
+      await write();
+      const started = join(folder, "started");
+      pretend(`echo $$ > "${started}"; exec sleep 600`);
+      const abort = new AbortController();
+      const watch = fs.watch(folder, () => fs.existsSync(started) && abort.abort(new Error("enough")));
+      await expect(to("kdump", { signal: abort.signal })).rejects.toThrow("enough");
+      watch.close();
+      const pid = Number(fs.readFileSync(started, "utf8"));
+      expect(fs.existsSync(`/proc/${pid}`)).toBe(false);
+      expect(fs.readdirSync(folder).sort()).toEqual(["bin", "guest.fram", "started"]);
+    });
+  });
+});
