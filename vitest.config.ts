@@ -7,7 +7,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/qemu/**"],
+          exclude: ["test/qemu/**", "test/viewer/**"],
           testTimeout: 20_000,
         },
       },

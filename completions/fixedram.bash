@@ -38,6 +38,7 @@ _fixedram() {
     resume:--socket-dir) _fixedram_folders; return ;;
     map:--block) :; return ;;
     map:--width) :; return ;;
+    view:--listen) :; return ;;
     verify:--id) :; return ;;
     convert:--to) _fixedram_words "fixed-ram stream libvirt-sparse raw"; return ;;
     convert:--xml) _fixedram_files; return ;;
@@ -52,6 +53,7 @@ _fixedram() {
       resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --socket-dir --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --json --quiet -q --help -h" ;;
+      view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;
       seal) _fixedram_words "--json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
@@ -69,6 +71,7 @@ _fixedram() {
     resume) _fixedram_snapshots ;;
     info) _fixedram_snapshots ;;
     map) _fixedram_snapshots ;;
+    view) _fixedram_snapshots ;;
     verify) _fixedram_snapshots ;;
     seal) _fixedram_snapshots ;;
     repair) _fixedram_snapshots ;;
@@ -76,8 +79,8 @@ _fixedram() {
     diff) _fixedram_snapshots ;;
     export) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map verify seal repair convert diff export doctor completions" ;;
-    "") _fixedram_words "save resume info map verify seal repair convert diff export doctor completions help" ;;
+    help) _fixedram_words "save resume info map view verify seal repair convert diff export doctor completions" ;;
+    "") _fixedram_words "save resume info map view verify seal repair convert diff export doctor completions help" ;;
   esac
 }
 

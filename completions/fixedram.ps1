@@ -6,6 +6,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'resume' = @('--qmp', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--json', '--quiet', '-q', '--help', '-h')
+    'view' = @('--listen', '--no-open', '--json', '--quiet', '-q', '--help', '-h')
     'verify' = @('--deep', '--id', '--json', '--quiet', '-q', '--help', '-h')
     'seal' = @('--json', '--quiet', '-q', '--help', '-h')
     'repair' = @('--json', '--quiet', '-q', '--help', '-h')
@@ -26,7 +27,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

@@ -5,6 +5,7 @@
  * The entries are what is started or imported from outside: src/installation.ts knows where they are.
  */
 import { execFileSync } from "node:child_process";
+import { copyFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { build } from "esbuild";
 
@@ -25,5 +26,23 @@ await build({
   sourcemap: true,
   logLevel: "warning",
 });
+/** The viewer's page: a program of its own for browsers, with its libraries in it. */
+await build({
+  entryPoints: [
+    { in: "src/viewer/client/main.tsx", out: "app" },
+    { in: "src/viewer/client/app.css", out: "app" },
+  ],
+  outdir: `${folder}/viewer`,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  platform: "browser",
+  target: "es2022",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  legalComments: "eof",
+  logLevel: "warning",
+});
+for (const name of ["index.html", "icon.svg"]) copyFileSync(`src/viewer/client/${name}`, `${folder}/viewer/${name}`);
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", folder], { stdio: "inherit" });

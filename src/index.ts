@@ -66,3 +66,4 @@ export { type ExtentVisitor, walk } from "./pages/plan.ts";
 export type { PageBatch, Sink } from "./pages/sink.ts";
 export type { Store } from "./pages/store.ts";
 export { FileStore } from "./storage/file-store.ts";
+export { type Viewer, type ViewOptions, view } from "./viewer/view.ts";

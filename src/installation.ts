@@ -22,6 +22,11 @@ export function entryFile(name: string): string {
   return fileURLToPath(new URL(fromSource ? `src/${name}.ts` : `dist/${name}.js`, root));
 }
 
+/** A part of the viewer's page, which is built even where we run from source. @param name `app.js` */
+export function assetFile(name: string): string {
+  return fileURLToPath(new URL(`dist/viewer/${name}`, root));
+}
+
 /** What the program `node` needs to run an {@link entryFile}: nothing once built, the loader for TypeScript before. */
 export function entryArguments(): readonly string[] {
   if (!fromSource) return [];

@@ -49,6 +49,11 @@ export class Invocation {
     return word;
   }
 
+  /** A word that may be left out. */
+  wordIf(index: number): string | undefined {
+    return this.#given.words[index] === undefined ? undefined : this.word(index);
+  }
+
   flag(name: string): boolean {
     return this.#given.options[name] === true;
   }

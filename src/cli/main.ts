@@ -43,6 +43,7 @@ export const operations: Operations = {
   resume: async (options) => (await import("../operations/resume.ts")).resume(options),
   info: async (file, context) => (await import("../operations/inspect.ts")).info(file, context),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
+  view: async (options) => (await import("../viewer/view.ts")).view(options),
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),
   seal: async (options) => (await import("../operations/seal.ts")).seal(options),
   repair: async (options) => (await import("../operations/repair.ts")).repair(options),

@@ -9,6 +9,7 @@ import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
 import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
+import type { Viewer, ViewOptions } from "../viewer/view.ts";
 
 /** As on the command line: `-` is standard input or output, `xml` a path. */
 export interface ConvertCall extends Pick<ConvertOptions, "force" | "signal" | "onProgress" | "onNotice"> {
@@ -27,6 +28,7 @@ export interface Operations {
   resume(options: ResumeOptions): Promise<ResumeResult>;
   info(file: string, context: OperationContext): Promise<SnapshotInfo>;
   mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
+  view(options: ViewOptions): Promise<Viewer>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
   seal(options: SealOptions): Promise<SealResult>;
   repair(options: RepairOptions): Promise<RepairResult>;

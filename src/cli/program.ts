@@ -80,10 +80,13 @@ function addOption(command: Command, option: OptionDefinition): void {
   command.addOption(made);
 }
 
-/** Commander gives `maxTime`; the rest of the command line says `max-time`, as the user does. */
+/** Commander gives `maxTime`, and `open: false` for `--no-open`; the rest of the command line says what the user did. */
 function kebab(options: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(options).map(([name, value]) => [name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`), value]),
+    Object.entries(options).map(([name, value]) => {
+      const typed = name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+      return value === false ? [`no-${typed}`, true] : [typed, value];
+    }),
   );
 }
 

@@ -15,6 +15,7 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   resume: () => import("./commands/resume.ts"),
   info: () => import("./commands/info.ts"),
   map: () => import("./commands/map.ts"),
+  view: () => import("./commands/view.ts"),
   verify: () => import("./commands/verify.ts"),
   seal: () => import("./commands/seal.ts"),
   repair: () => import("./commands/repair.ts"),

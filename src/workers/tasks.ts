@@ -8,6 +8,7 @@ export const tasks = {
   compare: () => import("./tasks/compare.ts"),
   "screen-pages": () => import("./tasks/screen-pages.ts"),
   "copy-pages": () => import("./tasks/copy-pages.ts"),
+  classify: () => import("./tasks/classify.ts"),
 } satisfies TaskTable;
 
 export type Tasks = typeof tasks;

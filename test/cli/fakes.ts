@@ -322,6 +322,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     resume: refuse("resume"),
     info: refuse("info"),
     mapOf: refuse("mapOf"),
+    view: refuse("view"),
     verify: refuse("verify"),
     seal: refuse("seal"),
     repair: refuse("repair"),
@@ -340,6 +341,10 @@ export const fakes: Operations = {
   mapOf: async () => mapped,
   seal: async ({ file }) => ({ ...sealed, path: file }),
   repair: async ({ file }) => ({ ...repaired, path: file }),
+  view: async () => {
+    const close = async () => {};
+    return { url: "http://127.0.0.1:8000/key/", ended: Promise.resolve(), close, [Symbol.asyncDispose]: close };
+  },
   verify: async ({ file }) => ({ ...verified, path: file }),
   convert: async () => converted,
   diff: async ({ a, b }) => ({ ...compared, a: { ...compared.a, path: a }, b: { ...compared.b, path: b } }),

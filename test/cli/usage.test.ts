@@ -23,7 +23,7 @@ describe("what is wrong with the command line is said in our words, with what wa
     expect(await complaint("frobnicate")).toMatchInlineSnapshot(`
       "
       error: there is no command frobnicate [usage.unknown-command]
-        expected: save, resume, info, map, verify, seal, repair, convert, diff, export, doctor, completions
+        expected: save, resume, info, map, view, verify, seal, repair, convert, diff, export, doctor, completions
         try: fixedram --help shows what there is.
       "
     `));
@@ -31,7 +31,7 @@ describe("what is wrong with the command line is said in our words, with what wa
     expect(await complaint()).toMatchInlineSnapshot(`
       "
       error: a command is missing [usage.missing-command]
-        expected: save, resume, info, map, verify, seal, repair, convert, diff, export, doctor, completions
+        expected: save, resume, info, map, view, verify, seal, repair, convert, diff, export, doctor, completions
         try: fixedram --help shows what there is.
       "
     `));

@@ -16,6 +16,7 @@ import { save } from "./save.ts";
 import { seal } from "./seal.ts";
 import type { CommandDefinition, OptionDefinition } from "./types.ts";
 import { verify } from "./verify.ts";
+import { view } from "./view.ts";
 
 export * from "./types.ts";
 
@@ -26,6 +27,7 @@ export const commands: readonly CommandDefinition[] = [
   resume,
   info,
   map,
+  view,
   verify,
   seal,
   repair,

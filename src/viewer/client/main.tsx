@@ -1,0 +1,36 @@
+import { render } from "preact";
+import { App } from "./App.tsx";
+import { ApiError, follow, getSnapshot } from "./api.ts";
+import { keepHash } from "./hash.ts";
+import { listenToKeys } from "./keys.ts";
+import { tiles } from "./map/MapView.tsx";
+import { type Comparison, comparing, failure, showMode, snapshot } from "./state.ts";
+import { startTheme } from "./theme.ts";
+
+startTheme();
+listenToKeys();
+
+async function start(): Promise<void> {
+  try {
+    snapshot.value = await getSnapshot();
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    failure.value =
+      error instanceof ApiError ? error : new ApiError({ code: "viewer.failed", message: text, hint: null });
+    return;
+  }
+  const { file, other } = snapshot.value;
+  document.title = `${file.path.split("/").at(-1) ?? "snapshot"} · fixedram`;
+  if (other !== null) showMode("changes");
+  keepHash();
+  follow("api/events", {
+    compare: (now: Comparison) => {
+      comparing.value = now;
+      tiles.renew("changes");
+    },
+  });
+}
+
+const root = document.getElementById("app");
+if (root !== null) render(<App />, root);
+void start();

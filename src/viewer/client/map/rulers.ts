@@ -1,0 +1,108 @@
+import { cellPages } from "../../shared/grid.ts";
+import { hex } from "../../shared/units.ts";
+import type { Plot } from "../../shared/world.ts";
+import { type Ink, label } from "./ink.ts";
+import type { Box, Scene } from "./scene.ts";
+
+/** CSS pixels between two marks, at least. */
+const apart = 46;
+/** Blocks lower than this have no ruler. */
+const leastHeight = 90;
+const font = "10.5px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
+
+interface Shown {
+  readonly plot: Plot;
+  readonly box: Box;
+}
+
+/** Offsets in the block at its left, guest-physical addresses at its right; on a curve at the corner of each square. */
+export function drawRulers(context: CanvasRenderingContext2D, scene: Scene, visible: readonly Shown[], ink: Ink): void {
+  for (const { plot, box } of visible) {
+    if (box.height < leastHeight || box.width < 60) continue;
+    if (plot.grid.order === "rows") rowRuler(context, scene, plot, box, ink);
+    else squareMarks(context, scene, plot, box, ink);
+  }
+}
+
+function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, box: Box, ink: Ink): void {
+  const { view, canvas } = scene;
+  const { block, grid } = plot;
+  let step = 1;
+  while (step * view.zoom < apart) step *= 2;
+  const first = Math.max(0, Math.floor(-box.top / view.zoom / step) * step);
+  const left = Math.max(box.left, 0);
+  const right = Math.min(box.left + box.width, canvas.width);
+  const room = left - box.left === 0 && box.left >= 80;
+  const roomRight = canvas.width - right >= 80 && isFree(scene, plot, right);
+  for (let row = first; row < plot.height; row += step) {
+    const y = box.top + row * view.zoom;
+    if (y > canvas.height - 8) break;
+    if (y < 18) continue;
+    const offset = row * grid.width * block.pageSize;
+    const physical = scene.physicalOf({ block: block.index, offset });
+    context.strokeStyle = ink.line;
+    context.lineWidth = 1;
+    context.beginPath();
+    if (room) {
+      context.moveTo(left - 6, Math.round(y) + 0.5);
+      context.lineTo(left - 1, Math.round(y) + 0.5);
+    }
+    if (roomRight && physical !== null) {
+      context.moveTo(right + 1, Math.round(y) + 0.5);
+      context.lineTo(right + 6, Math.round(y) + 0.5);
+    }
+    context.stroke();
+    const style = { color: ink.faint, font, ground: ink.veil, limit: 120 };
+    if (room) label(context, hex(offset), left - 9, y + 4, { ...style, ground: null, align: "right" });
+    else label(context, hex(offset), left + 8, y + 14, style);
+    if (physical === null) continue;
+    if (roomRight) label(context, hex(physical), right + 9, y + 4, { ...style, ground: null });
+    else label(context, `gpa ${hex(physical)}`, right - 8, y + 14, { ...style, align: "right" });
+  }
+  if (room)
+    label(context, "offset", left - 9, Math.max(14, box.top - 10), {
+      color: ink.faint,
+      font,
+      ground: null,
+      limit: 80,
+      align: "right",
+    });
+}
+
+/** Nothing else stands at the right of a block, as far as an address reaches. */
+function isFree(scene: Scene, plot: Plot, right: number): boolean {
+  return scene.world.plots.every((other) => {
+    if (other.x <= plot.x) return true;
+    return (other.x - scene.view.x) * scene.view.zoom + scene.canvas.width / 2 > right + 84;
+  });
+}
+
+/** On a curve, an aligned square is a run of pages: its first page's place is written into its corner. */
+function squareMarks(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, box: Box, ink: Ink): void {
+  const { view, canvas } = scene;
+  const { grid, block } = plot;
+  let level = 0;
+  while (2 ** level * view.zoom < 130 && 2 ** level < grid.square) level++;
+  const side = 2 ** level;
+  const step = side * view.zoom;
+  const endX = Math.min(grid.width / side, Math.ceil((canvas.width - box.left) / step));
+  const endY = Math.min(grid.height / side, Math.ceil((canvas.height - box.top) / step));
+  for (let y = Math.max(0, Math.floor(-box.top / step)); y < endY; y++) {
+    for (let x = Math.max(0, Math.floor(-box.left / step)); x < endX; x++) {
+      const cell = cellPages(grid, level, x, y);
+      if (cell === null) continue;
+      const left = box.left + x * step;
+      const top = box.top + y * step;
+      context.strokeStyle = ink.line;
+      context.lineWidth = 1;
+      context.strokeRect(Math.round(left) + 0.5, Math.round(top) + 0.5, step, step);
+      if (step < 100) continue;
+      const offset = cell.first * block.pageSize;
+      const style = { color: ink.text, font, ground: ink.veil, limit: step - 16 };
+      label(context, `+${hex(offset)}`, left + 8, top + 17, style);
+      const physical = scene.physicalOf({ block: block.index, offset });
+      if (physical !== null && physical !== offset && step >= 120)
+        label(context, `gpa ${hex(physical)}`, left + 8, top + 34, { ...style, color: ink.faint });
+    }
+  }
+}

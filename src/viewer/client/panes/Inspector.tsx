@@ -1,0 +1,29 @@
+import { inspect } from "../../shared/inspect.ts";
+import type { ViewBlock } from "../../shared/protocol.ts";
+import { arrivals, bytesAt } from "../bytes-cache.ts";
+
+/** The bytes from the selected one on, read as numbers. */
+export function Inspector({ block, offset }: { block: ViewBlock; offset: number }) {
+  void arrivals.value;
+  const bytes = bytesAt(0, block, offset, 8);
+  return (
+    <table class="inspector">
+      <thead>
+        <tr>
+          <th>from here</th>
+          <th>little-endian</th>
+          <th>big-endian</th>
+        </tr>
+      </thead>
+      <tbody>
+        {inspect(bytes).map(({ name, little, big }) => (
+          <tr key={name}>
+            <th>{name}</th>
+            <td>{little}</td>
+            <td>{big}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,85 @@
+import type { ServerResponse } from "node:http";
+import { safe } from "../../bytes/text.ts";
+import { FixedramError } from "../../errors.ts";
+import type { ViewError } from "../shared/protocol.ts";
+import { checkSide } from "./check.ts";
+import { EventStream } from "./events.ts";
+import { integer, pagesQuery, tileQuery } from "./parameters.ts";
+import type { Session } from "./session.ts";
+import type { Side } from "./side.ts";
+
+export interface Call {
+  readonly query: URLSearchParams;
+  readonly session: Session;
+  readonly response: ServerResponse;
+  /** Aborted when the page does not want the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+type Handler = (call: Call) => void | Promise<void>;
+
+/** The API, path by path: docs/viewer.md. */
+export const handlers: Readonly<Record<string, Handler>> = {
+  "/api/snapshot": ({ session, response }) => sendJson(response, 200, session.describe()),
+  "/api/tile": async (call) => sendBytes(call.response, await sideOf(call).tile(tileQuery(call.query))),
+  "/api/pages": async (call) => {
+    const side = sideOf(call);
+    const { block, first, count } = pagesQuery(call.query);
+    const { pages } = side.block(block);
+    if (first + count > pages) {
+      throw new FixedramError("usage.bad-number", "the block ends before", {
+        found: `pages ${first} to ${first + count - 1}`,
+        expected: `below ${pages}`,
+      });
+    }
+    sendBytes(call.response, await side.pages(block, first, count, call.signal));
+  },
+  "/api/events": ({ session, response }) => session.announcer.listen(response),
+  "/api/check": (call) =>
+    streamed(call, (stream) => checkSide(sideOf(call), call.query.get("deep") === "1", stream, call.signal)),
+};
+
+/** The snapshot that is asked about: `side=1` is OTHER. */
+export function sideOf({ query, session }: Call): Side {
+  const index = query.has("side") ? integer(query, "side", 0, session.sides.length - 1) : 0;
+  const side = session.sides[index];
+  if (side === undefined) throw new Error("no such side");
+  return side;
+}
+
+/** Work that tells of its progress. A failure is the event `failed`. */
+async function streamed({ response, signal }: Call, work: (stream: EventStream) => Promise<void>): Promise<void> {
+  const stream = new EventStream(response, () => undefined);
+  try {
+    await work(stream);
+  } catch (error) {
+    if (!signal.aborted) stream.send("failed", errorOf(error).body);
+  }
+  stream.end();
+}
+
+export function errorOf(error: unknown): { status: number; body: ViewError } {
+  if (!(error instanceof FixedramError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { status: 500, body: { code: "viewer.failed", message: safe(message), hint: null } };
+  }
+  const { hint, block, page, offset } = error.details;
+  const places = [
+    ...(block === undefined ? [] : [`block ${safe(block)}`]),
+    ...(page === undefined ? [] : [`page ${page}`]),
+    ...(offset === undefined ? [] : [`byte ${offset}`]),
+  ];
+  const message = `${safe(error.message)}${places.length === 0 ? "" : ` (${places.join(", ")})`}`;
+  const status = error.code.startsWith("usage.") ? 400 : 500;
+  return { status, body: { code: error.code, message, hint: hint === undefined ? null : safe(hint) } };
+}
+
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json; charset=utf-8" });
+  response.end(JSON.stringify(body));
+}
+
+function sendBytes(response: ServerResponse, bytes: Uint8Array): void {
+  response.writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes.length });
+  response.end(bytes);
+}

@@ -1,0 +1,69 @@
+import { printable, safe } from "../../bytes/text.ts";
+import type { Snapshot } from "../../containers/snapshot.ts";
+import { savedRunState } from "../../stream/global-state.ts";
+import type { ViewBlock, ViewFile, ViewMemoryMap, ViewRange } from "../shared/protocol.ts";
+import type { Side } from "./side.ts";
+
+/** What the page is told about a snapshot, everything that is small. */
+export function describeSide(side: Side): ViewFile {
+  const { snapshot } = side;
+  const { map, sizes, configuration, devices, seal, meta, ramStart } = snapshot;
+  const blocks: ViewBlock[] = map.blocks.map((block) => ({
+    ...block,
+    label: printable(block.name),
+    ...side.kinds(block),
+    pagesOffset: ramStart.blocks[block.index]?.mapped?.pagesOffset ?? null,
+  }));
+  return {
+    path: safe(snapshot.name),
+    container: snapshot.container,
+    size: sizes.apparent,
+    allocated: sizes.allocated,
+    ram: blocks.reduce((sum, { length }) => sum + length, 0),
+    machine: printable(configuration.machine),
+    runState: textOf(savedRunState(devices)),
+    blocks,
+    memory: memoryOf(snapshot),
+    seal: { state: seal.state, id: seal.seal?.id ?? null, reason: textOf(seal.reason?.message ?? null) },
+    devices: devices.length,
+    cpus: devices.filter(({ name }) => name === "cpu").length,
+    facts: factsOf(snapshot),
+    disks: (meta?.disks ?? []).map(({ device, path, format, size, mtime, readOnly }) => ({
+      ...{ device: safe(device), path: safe(path), format: safe(format) },
+      ...{ size, mtime: textOf(mtime), readOnly },
+    })),
+  };
+}
+
+function textOf(text: string | null): string | null {
+  return text === null ? null : safe(text);
+}
+
+/** The guest's physical memory map, as far as it is known. */
+function memoryOf({ meta, map }: Snapshot): ViewMemoryMap | null {
+  const recorded = meta?.memoryMap ?? [];
+  const ranges = recorded.flatMap(({ start, length, block, offset, readOnly }): ViewRange[] => {
+    const found = map.blocks.find(({ name }) => name === block);
+    if (found === undefined || offset + length > found.length || length === 0) return [];
+    return [{ start, length, block: found.index, offset, readOnly: readOnly === true }];
+  });
+  if (ranges.length === 0) return null;
+  ranges.sort((a, b) => a.start - b.start);
+  return { ranges, note: "as recorded at the save" };
+}
+
+function factsOf({ meta }: Snapshot): (readonly [string, string])[] {
+  if (meta === null) return [];
+  const facts: [string, string | null][] = [
+    ["Saved", meta.created],
+    ["With", `${meta.tool.name} ${meta.tool.version}`],
+    ["QEMU", meta.qemuVersion],
+    ["Accelerator", meta.accelerator],
+    ["Guest", meta.guestName],
+    ["CPU model", meta.cpu?.model ?? null],
+    ["CPU flags", meta.cpu === null || meta.cpu.flags.length === 0 ? null : meta.cpu.flags.join(" ")],
+    ["Snapshot", meta.uuid],
+    ["Command", meta.argv?.arguments.join(" ") ?? null],
+  ];
+  return facts.flatMap(([label, value]) => (value === null ? [] : [[label, safe(value)] as const]));
+}

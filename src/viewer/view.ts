@@ -1,0 +1,63 @@
+import { FixedramError } from "../errors.ts";
+import { ViewerServer } from "./server/http.ts";
+import { Session } from "./server/session.ts";
+
+export interface ViewOptions {
+  readonly file: string;
+  /** A second snapshot: what differs is marked on the map. */
+  readonly other?: string;
+  /** Address of the loopback interface and port, `127.0.0.1:8000`; default 127.0.0.1 and any free port. */
+  readonly listen?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** A page about a snapshot that is being served. */
+export interface Viewer extends AsyncDisposable {
+  /** For a browser on this machine. It holds the key to it: whoever knows the address can read the snapshot's memory. */
+  readonly url: string;
+  /** Settles when it is over by itself or was closed. */
+  readonly ended: Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves a page that shows a snapshot, on the loopback interface, until it is closed (docs/viewer.md). The files are only read.
+ *
+ * @throws FixedramError `usage.bad-address`, `system.address-in-use`, and those of openSnapshot
+ */
+export async function view(options: ViewOptions): Promise<Viewer> {
+  const { host, port } = parseListen(options.listen ?? "127.0.0.1:0");
+  const files = options.other === undefined ? [options.file] : [options.file, options.other];
+  const session = await Session.open(files, options.signal);
+  try {
+    const server = await ViewerServer.start(session, host, port);
+    let resolve = (): void => undefined;
+    const ended = new Promise<void>((settle) => {
+      resolve = settle;
+    });
+    const close = async () => {
+      await server.close();
+      await session[Symbol.asyncDispose]();
+      resolve();
+    };
+    return { url: server.url, ended, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** @throws `usage.bad-address` */
+export function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:(127\.0\.0\.1|localhost|\[::1\]):)?([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[2] ?? Number.NaN);
+  if (match !== null && port <= 65_535) {
+    const host = match[1] ?? "127.0.0.1";
+    return { host: host === "localhost" ? "127.0.0.1" : host.replace(/^\[|\]$/g, ""), port };
+  }
+  throw new FixedramError("usage.bad-address", "--listen wants an address of this machine itself and a port", {
+    found: text,
+    expected: "127.0.0.1:PORT, [::1]:PORT or PORT",
+    hint: "The page shows all of a guest's memory, so it is served on the loopback interface only. From another machine: ssh -L PORT:127.0.0.1:PORT.",
+  });
+}
