@@ -37,6 +37,7 @@ describe("bash", () => {
     expect(bash("")).toEqual([
       "completions",
       "convert",
+      "diff",
       "doctor",
       "help",
       "info",
@@ -46,6 +47,7 @@ describe("bash", () => {
       "save",
       "seal",
       "verify",
+      "view",
     ]);
     expect(bash("res")).toEqual(["resume"]);
     expect(bash("--")).toEqual(["--help", "--version"]);
