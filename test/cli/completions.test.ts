@@ -39,6 +39,7 @@ describe("bash", () => {
       "convert",
       "diff",
       "doctor",
+      "export",
       "help",
       "info",
       "map",
