@@ -50,14 +50,14 @@ _fixedram() {
   if [[ $cur == -* ]]; then
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --socket-dir --force --json --quiet -q --help -h" ;;
-      resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --socket-dir --force --json --quiet -q --help -h" ;;
-      info) _fixedram_words "--json --quiet -q --help -h" ;;
-      map) _fixedram_words "--block --width --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --socket-dir --force --big-endian --json --quiet -q --help -h" ;;
+      info) _fixedram_words "--keep-index --big-endian --json --quiet -q --help -h" ;;
+      map) _fixedram_words "--block --width --keep-index --big-endian --json --quiet -q --help -h" ;;
       view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;
       seal) _fixedram_words "--json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
-      convert) _fixedram_words "--to --xml --force --json --quiet -q --help -h" ;;
+      convert) _fixedram_words "--to --xml --force --big-endian --json --quiet -q --help -h" ;;
       diff) _fixedram_words "--hex --pages-out --trust-seals --json --quiet -q --help -h" ;;
       export) _fixedram_words "--format --map --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;

@@ -41,7 +41,7 @@ export async function runHere(argv: readonly string[], operations: Operations): 
 export const operations: Operations = {
   save: async (options) => (await import("../operations/save.ts")).save(options),
   resume: async (options) => (await import("../operations/resume.ts")).resume(options),
-  info: async (file, context) => (await import("../operations/inspect.ts")).info(file, context),
+  info: async (file, options) => (await import("../operations/inspect.ts")).info(file, options),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
   view: async (options) => (await import("../viewer/view.ts")).view(options),
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),

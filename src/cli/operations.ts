@@ -2,8 +2,7 @@ import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations
 import type { DiffOptions, DiffResult } from "../operations/diff.ts";
 import type { DoctorOptions, DoctorReport } from "../operations/doctor.ts";
 import type { ExportOptions, ExportResult } from "../operations/export.ts";
-import type { BlockMap, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
-import type { OperationContext } from "../operations/progress.ts";
+import type { BlockMap, LookOptions, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
@@ -12,7 +11,8 @@ import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
 import type { Viewer, ViewOptions } from "../viewer/view.ts";
 
 /** As on the command line: `-` is standard input or output, `xml` a path. */
-export interface ConvertCall extends Pick<ConvertOptions, "force" | "signal" | "onProgress" | "onNotice"> {
+export interface ConvertCall
+  extends Pick<ConvertOptions, "force" | "bigEndian" | "signal" | "onProgress" | "onNotice"> {
   readonly input: string;
   readonly output: string;
   readonly to?: ConvertTarget;
@@ -26,7 +26,7 @@ export interface ConvertCall extends Pick<ConvertOptions, "force" | "signal" | "
 export interface Operations {
   save(options: SaveOptions): Promise<SaveResult>;
   resume(options: ResumeOptions): Promise<ResumeResult>;
-  info(file: string, context: OperationContext): Promise<SnapshotInfo>;
+  info(file: string, options: LookOptions): Promise<SnapshotInfo>;
   mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
   view(options: ViewOptions): Promise<Viewer>;
   verify(options: VerifyOptions): Promise<VerifyResult>;

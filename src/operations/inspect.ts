@@ -1,10 +1,13 @@
-import type { Container, Snapshot } from "../containers/snapshot.ts";
+import type { Container } from "../containers/snapshot.ts";
 import { FixedramError } from "../errors.ts";
 import type { SnapshotMeta } from "../fixedram/meta.ts";
+import type { LibvirtFormat } from "../libvirt/header.ts";
 import { countData, dataShares } from "../pages/count.ts";
 import { capabilitiesOf, uuidOf } from "../stream/configuration.ts";
 import { savedRunState } from "../stream/global-state.ts";
-import { type OpenSnapshotOptions, openSnapshot } from "./open.ts";
+import { recordedImage } from "./convert/meta.ts";
+import type { OpenSnapshotOptions } from "./open.ts";
+import { type Outline, openOutline } from "./open-packed.ts";
 import type { OperationContext } from "./progress.ts";
 import { Reporter } from "./reporter.ts";
 
@@ -20,9 +23,30 @@ export interface SnapshotInfo {
   readonly runState: string | null;
   readonly blocks: readonly BlockInfo[];
   readonly devices: readonly DeviceInfo[];
+  /** What libvirt kept with it: in a save image's head, or in the record of a file converted from one. */
+  readonly libvirt: LibvirtInfo | null;
   readonly seal: SealInfo | null;
   /** `none`: the file has no seal; `half`, `damaged`, `stale`: it cannot be relied on (docs/format.md, "Seal"). */
   readonly sealState: "sealed" | "none" | "half" | "damaged" | "stale";
+}
+
+export interface LibvirtInfo {
+  /** How the stream in the image is packed, the header's version and byte order; null when this is from a record. */
+  readonly format: LibvirtFormat | null;
+  readonly version: number | null;
+  readonly byteOrder: "little" | "big" | null;
+  /** Whether `virsh restore` lets the guest run. */
+  readonly wasRunning: boolean;
+  /** The domain's definition, and what libvirt keeps for itself. What is not UTF-8 in them reads as U+FFFD. */
+  readonly xml: string;
+  readonly cookie: string | null;
+}
+
+export interface LookOptions extends OperationContext {
+  /** Keep the index of a stream beside it. */
+  readonly keepIndex?: boolean;
+  /** A mapped-ram file's bitmaps are of a big-endian host. */
+  readonly bigEndian?: boolean;
 }
 
 export interface BlockInfo {
@@ -79,13 +103,14 @@ export interface BlockMap {
 }
 
 /**
- * Reads what a snapshot says about itself. Of a mapped-ram file no page is read; a migration stream is read through once.
+ * Reads what a snapshot says about itself. Of a mapped-ram file no page is read; a migration stream is read through once, and a
+ * compressed image unpacked to its end.
  *
- * @param context what is told of progress is the reading of a stream
+ * @param options what is told of progress is the reading of a stream
  * @throws FixedramError `file.*`, `stream.*`, `seal.*`, `system.*`; the signal's reason
  */
-export async function info(path: string, context: OperationContext = {}): Promise<SnapshotInfo> {
-  const snapshot = await openSnapshot(path, openOptions(context));
+export async function info(path: string, options: LookOptions = {}): Promise<SnapshotInfo> {
+  const snapshot = await openOutline(path, openOptions(options));
   try {
     const { seal, sizes, configuration, map } = snapshot;
     return {
@@ -100,13 +125,14 @@ export async function info(path: string, context: OperationContext = {}): Promis
       capabilities: capabilitiesOf(configuration),
       guestUuid: uuidOf(configuration),
       runState: savedRunState(snapshot.devices),
-      blocks: await blocksOf(snapshot, context.signal),
+      blocks: await blocksOf(snapshot, options.signal),
       devices: snapshot.devices.map(({ name, instance, version, payload }) => ({
         name,
         instance,
         version,
         size: payload.length,
       })),
+      libvirt: libvirtInfo(snapshot),
       seal: snapshot.meta === null ? null : sealInfo(snapshot.meta, seal.seal?.id ?? null),
       sealState: seal.state,
     };
@@ -115,7 +141,7 @@ export async function info(path: string, context: OperationContext = {}): Promis
   }
 }
 
-async function blocksOf({ ramStart, map }: Snapshot, signal: AbortSignal | undefined): Promise<BlockInfo[]> {
+async function blocksOf({ ramStart, map }: Outline, signal: AbortSignal | undefined): Promise<BlockInfo[]> {
   const blocks: BlockInfo[] = [];
   for (const { block, mapped } of ramStart.blocks) {
     const { name, length, pageSize, pages } = block;
@@ -127,10 +153,12 @@ async function blocksOf({ ramStart, map }: Snapshot, signal: AbortSignal | undef
 }
 
 /** Nothing is said of files that are opened in a moment. */
-function openOptions(context: OperationContext): OpenSnapshotOptions {
+function openOptions({ keepIndex = false, bigEndian, ...context }: LookOptions): OpenSnapshotOptions {
   let read = { bytes: 0, total: 0 };
   const reporter = new Reporter(context, () => ({ ...read, round: 0 }));
   return {
+    index: keepIndex ? "keep" : "use",
+    ...(bigEndian === undefined ? {} : { bigEndian }),
     onRead: (bytes, total) => {
       read = { bytes, total };
       reporter.enter("preflight");
@@ -140,7 +168,7 @@ function openOptions(context: OperationContext): OpenSnapshotOptions {
   };
 }
 
-export interface MapOptions extends OperationContext {
+export interface MapOptions extends LookOptions {
   /** Only this block. */
   readonly block?: string;
   /** Cells a block; a block of fewer pages has one cell a page. */
@@ -153,7 +181,7 @@ export interface MapOptions extends OperationContext {
  * @throws FixedramError `usage.no-such-block`, and those of {@link info}
  */
 export async function mapOf(path: string, options: MapOptions): Promise<readonly BlockMap[]> {
-  const { map, close } = await openSnapshot(path, openOptions(options));
+  const { map, close } = await openOutline(path, openOptions(options));
   try {
     const wanted = map.blocks.filter(({ name }) => options.block === undefined || name === options.block);
     if (wanted.length === 0) {
@@ -174,6 +202,20 @@ export async function mapOf(path: string, options: MapOptions): Promise<readonly
   } finally {
     await close();
   }
+}
+
+function libvirtInfo({ libvirt, meta }: Outline): LibvirtInfo | null {
+  const found = libvirt ?? recordedImage(meta);
+  if (found === null) return null;
+  const text = new TextDecoder();
+  return {
+    format: libvirt?.format ?? null,
+    version: libvirt?.version ?? null,
+    byteOrder: libvirt?.byteOrder ?? null,
+    wasRunning: found.wasRunning,
+    xml: text.decode(found.xml),
+    cookie: found.cookie === null ? null : text.decode(found.cookie),
+  };
 }
 
 function sealInfo(meta: SnapshotMeta, id: string | null): SealInfo {

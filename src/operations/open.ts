@@ -21,6 +21,8 @@ export interface OpenSnapshotOptions {
    * `keep` also writes it, `ignore` does neither. Only for a path, not for a store.
    */
   readonly index?: "use" | "keep" | "ignore";
+  /** A mapped-ram file's bitmaps are of a big-endian host. Default: what a libvirt header says, else false. */
+  readonly bigEndian?: boolean;
   /** Bytes read so far of a stream that is being indexed, and how many there are. */
   readonly onRead?: (bytes: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -90,9 +92,10 @@ async function openMapped(
   libvirt: LibvirtHeader | null,
 ): Promise<Snapshot> {
   const { signal, pageSize } = options;
+  const swapped = options.bigEndian ?? libvirt?.byteOrder === "big";
   const opened = await openFixedRam(store, {
     base,
-    bigEndianBitmaps: libvirt?.byteOrder === "big",
+    bigEndianBitmaps: swapped,
     ...(signal === undefined ? {} : { signal }),
     ...(pageSize === undefined ? {} : { pageSize }),
   });
@@ -112,7 +115,8 @@ async function openMapped(
     libvirt,
     seal: opened.seal,
     meta: seal?.meta ?? null,
-    loadable: file === null ? null : { path: file.name, offset: opened.streamBase },
+    // A QEMU of this host would take the bitmaps for its own, and load garbage without a word.
+    loadable: file === null || swapped ? null : { path: file.name, offset: opened.streamBase },
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -32,7 +32,7 @@ export interface SealResult {
  * Seals a mapped-ram file that QEMU or libvirt made, in place: digests are appended, no byte of the stream moves. The file must not be
  * written to by anybody else meanwhile.
  *
- * @throws FixedramError `seal.no-fixed-places`, `seal.already`, `seal.in-the-way`, `seal.trailing-bytes`; `file.*`, `stream.*` for what
+ * @throws FixedramError `seal.no-fixed-places`, `seal.big-endian`, `seal.already`, `seal.in-the-way`, `seal.trailing-bytes`; `file.*`, `stream.*` for what
  *   cannot be opened; `system.*`; the signal's reason
  */
 export async function seal(options: SealOptions): Promise<SealResult> {
@@ -63,7 +63,7 @@ export async function seal(options: SealOptions): Promise<SealResult> {
 async function openPlaces(file: InPlaceFile, signal: AbortSignal | undefined): Promise<FixedRamFile> {
   const given = signal === undefined ? {} : { signal };
   const snapshot = await openSnapshot(file, given);
-  const { streamBase, ramStart } = snapshot;
+  const { streamBase, ramStart, libvirt } = snapshot;
   const placed = ramStart.blocks.every(({ mapped }) => mapped !== null);
   await snapshot.close();
   if (!placed) {
@@ -71,6 +71,15 @@ async function openPlaces(file: InPlaceFile, signal: AbortSignal | undefined): P
       found: "a migration stream",
       hint: "Convert it to a fixed-ram file, which is sealed as it is made.",
     });
+  }
+  if (libvirt?.byteOrder === "big") {
+    throw new FixedramError(
+      "seal.big-endian",
+      "An image of a big-endian host cannot be sealed: a seal's bitmaps are little-endian",
+      {
+        hint: "Convert it to a fixed-ram file, which is sealed as it is made.",
+      },
+    );
   }
   return openFixedRam(file, { base: streamBase, ...given });
 }

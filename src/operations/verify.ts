@@ -7,7 +7,7 @@ import { readSealAlone, type Seal, type SealState } from "../fixedram/seal.ts";
 import { checkSealed } from "../fixedram/verify.ts";
 import type { Store } from "../pages/store.ts";
 import { FileStore } from "../storage/file-store.ts";
-import { openSnapshot } from "./open.ts";
+import { openOutline } from "./open-packed.ts";
 import { PageScreen } from "./parallel.ts";
 import type { OperationContext } from "./progress.ts";
 
@@ -32,8 +32,8 @@ export interface VerifyResult {
   readonly uuid: string | null;
   /** Bytes of the file. */
   readonly size: number;
-  /** What the seal's digests cover; the numbers add up to `size`. */
-  readonly coverage: Coverage | null;
+  /** What the seal's digests cover; the numbers add up to `size`. Without a seal that can be relied on, nothing is covered. */
+  readonly coverage: Coverage;
   /** The first 1000. */
   readonly problems: readonly Problem[];
   readonly problemsLeftOut: number;
@@ -87,15 +87,23 @@ async function verifyStore(store: FileStore, options: VerifyOptions, began: numb
   if (seal !== null) return verifySealed(store, seal, options, began);
   const head = new Uint8Array(Math.min(headBytes, store.size));
   const refused = refusal(recognise(head.subarray(0, await store.read(head, 0, options.signal))), head);
-  const base = { id: null, uuid: null, coverage: null, problems };
+  const coverage = nothingCovered(store);
+  const base = { id: null, uuid: null, coverage, problems };
   if (refused !== null && problems.count === 0) throw refused;
   try {
-    const snapshot = await openSnapshot(store, options.signal === undefined ? {} : { signal: options.signal });
-    const { container } = snapshot;
+    const snapshot = await openOutline(store, {
+      index: "ignore",
+      onRead: progressOf(options, began),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    const { container, libvirt } = snapshot;
     const { state, reason } = snapshot.seal;
     await snapshot.close();
     if (reason !== null && problems.count === 0) addError(problems, reason);
-    return { ...base, container, sealState: state, unchecked: [noDigests] };
+    const packed = libvirt !== null && libvirt.format !== "raw" && libvirt.format !== "sparse" ? libvirt.format : null;
+    const unchecked = packed === null ? [noDigests] : [packedOnly(packed)];
+    if (libvirt !== null) unchecked.push("libvirt's XML and cookie were not checked but for their places.");
+    return { ...base, container, sealState: state, unchecked };
   } catch (error) {
     if (!isDamage(error)) throw error;
     addError(problems, error);
@@ -116,27 +124,47 @@ async function sealOf(store: Store, problems: Problems): Promise<Seal | null> {
 }
 
 async function verifySealed(store: FileStore, seal: Seal, options: VerifyOptions, began: number): Promise<Finding> {
-  let reported = 0;
   await using pages = new PageScreen(store, options.signal);
   const { state, ...rest } = await checkSealed(store, seal, {
     deep: options.deep === true,
     signal: options.signal,
     screen: pages.screen,
-    onBytes: (bytes, total) => {
-      const elapsed = performance.now() - began;
-      if (elapsed - reported < 100) return;
-      reported = elapsed;
-      options.onProgress?.({ phase: "verify", bytes, total, round: 0, elapsed });
-    },
+    onBytes: progressOf(options, began),
   });
   const believed = state === "sealed" || state === "damaged";
   return {
-    container: "fixed-ram",
+    container: await containerOf(store),
     sealState: state,
     id: believed ? seal.id : null,
     uuid: believed ? seal.uuid : null,
     ...rest,
+    coverage: rest.coverage ?? nothingCovered(store),
   };
+}
+
+function nothingCovered({ size }: Store): Coverage {
+  return { pages: 0, regions: 0, tables: 0, seal: 0, uncovered: size };
+}
+
+/** Of a sealed file. */
+async function containerOf(store: Store): Promise<Container> {
+  const head = new Uint8Array(16);
+  const found = recognise(head.subarray(0, await store.read(head, 0)));
+  return found.kind === "libvirt" ? "libvirt" : "fixed-ram";
+}
+
+function progressOf({ onProgress }: VerifyOptions, began: number): (bytes: number, total: number) => void {
+  let reported = 0;
+  return (bytes, total) => {
+    const elapsed = performance.now() - began;
+    if (elapsed - reported < 100) return;
+    reported = elapsed;
+    onProgress?.({ phase: "verify", bytes, total, round: 0, elapsed });
+  };
+}
+
+function packedOnly(format: string): string {
+  return `The file has no seal: it was unpacked to its end, of which ${format} told no damage, and the structure of the stream in it was checked.`;
 }
 
 function isDamage(error: unknown): error is FixedramError {

@@ -54,6 +54,7 @@ export const inspected: SnapshotInfo = {
   guestUuid: null,
   runState: "running",
   sealState: "sealed",
+  libvirt: null,
   blocks: [
     {
       name: "pc.ram",

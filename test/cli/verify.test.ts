@@ -21,11 +21,17 @@ describe("verify", () => {
   });
 
   test("no seal is no failure, and is not called sound", async () => {
-    const { code, stdout } = await shown({ sealState: "none", id: null, uuid: null, coverage: null });
+    const { code, stdout } = await shown({
+      sealState: "none",
+      id: null,
+      uuid: null,
+      coverage: { pages: 0, regions: 0, tables: 0, seal: 0, uncovered: verified.size },
+    });
     expect(code).toBe(0);
     expect(stdout).toContain("nothing wrong with its structure");
     expect(stdout).not.toContain("as it was sealed");
-    expect(stdout).not.toContain("covered");
+    expect(stdout).toContain("nothing: there is no digest to go by");
+    expect(stdout).toMatch(/^ {2}not covered +.*, the whole file$/m);
   });
 
   test("damage: block, pages and byte, code 1; a long list is cut", async () => {

@@ -35,5 +35,6 @@ function convertCall(invocation: Invocation): ConvertCall {
     ...(to === undefined ? {} : { to }),
     ...(xml === undefined ? {} : { xml }),
     ...(invocation.flag("force") ? { force: true } : {}),
+    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
   };
 }

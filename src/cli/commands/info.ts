@@ -1,9 +1,19 @@
 import { ExitCode } from "../../errors.ts";
+import type { LookOptions } from "../../operations/inspect.ts";
 import type { Invocation } from "../command.ts";
 import { infoText } from "../render/info.ts";
 
+/** What `info` and `map` have in common. */
+export function lookOptions(invocation: Invocation): Pick<LookOptions, "keepIndex" | "bigEndian"> {
+  return {
+    ...(invocation.flag("keep-index") ? { keepIndex: true } : {}),
+    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+  };
+}
+
 export async function run(invocation: Invocation): Promise<number> {
-  const result = await invocation.around.operations.info(invocation.word(0), await invocation.context());
+  const { info } = invocation.around.operations;
+  const result = await info(invocation.word(0), { ...lookOptions(invocation), ...(await invocation.context()) });
   invocation.answer(result, (colors, columns) => infoText(result, colors, columns));
   return ExitCode.ok;
 }

@@ -2,6 +2,7 @@ import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
 import { mapText } from "../render/map.ts";
 import { columnsOf } from "../terminal.ts";
+import { lookOptions } from "./info.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const path = invocation.word(0);
@@ -13,6 +14,7 @@ export async function run(invocation: Invocation): Promise<number> {
     // Block names are bytes, kept as latin1.
     ...(block === undefined ? {} : { block: Buffer.from(block, "utf8").toString("latin1") }),
     width,
+    ...lookOptions(invocation),
     ...(await invocation.context()),
   });
   invocation.answer({ path, blocks }, (colors) => mapText(blocks, colors));

@@ -45,6 +45,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
     ...(id === undefined ? {} : { id }),
     ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("paused") ? { paused: true } : {}),
+    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
     ...(invocation.flag("force") ? { force: true } : {}),
   };
 }

@@ -7,6 +7,16 @@ export const snapshotFile: ArgumentDefinition = {
   text: "the snapshot",
 };
 
+export const keepIndex: OptionDefinition = {
+  name: "keep-index",
+  text: "keep what reading a migration stream through has found beside it, as FILE.index, for the next reading",
+};
+
+export const bigEndian: OptionDefinition = {
+  name: "big-endian",
+  text: "a big-endian host wrote FILE: the bits of its bitmaps stand in that order",
+};
+
 export const common: readonly OptionDefinition[] = [
   { name: "json", text: "print one JSON object on standard output, progress as NDJSON on standard error" },
   { name: "quiet", short: "q", text: "print only warnings and errors (and the JSON object, with --json)" },

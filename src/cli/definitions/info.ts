@@ -1,12 +1,14 @@
-import { common, snapshotFile } from "./common.ts";
+import { bigEndian, common, keepIndex, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const info: CommandDefinition = {
   name: "info",
   summary: "show what a snapshot holds",
-  description: ["Shows the machine, the versions, the RAM blocks, the devices, the disks and the seal of FILE."],
+  description: [
+    "Shows the machine, the versions, the RAM blocks, the devices, the disks and the seal of FILE, and what libvirt kept in it (the domain's XML, with its passwords).",
+  ],
   arguments: [snapshotFile],
-  options: common,
+  options: [keepIndex, bigEndian, ...common],
   examples: [
     { command: "fixedram info web.fram", text: "show what is in the file" },
     { command: "fixedram info web.fram --json | jq .sizes.ram", text: "the guest's RAM in bytes" },

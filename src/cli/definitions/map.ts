@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { bigEndian, common, keepIndex, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const map: CommandDefinition = {
@@ -15,6 +15,8 @@ export const map: CommandDefinition = {
       value: { name: "N", kind: "count" },
       text: "characters between the bars, 10 to 10000 (default: as wide as the terminal, or 76)",
     },
+    keepIndex,
+    bigEndian,
     ...common,
   ],
   examples: [

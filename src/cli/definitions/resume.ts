@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { bigEndian, common, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const resume: CommandDefinition = {
@@ -36,6 +36,7 @@ export const resume: CommandDefinition = {
       name: "force",
       text: "go on although disks changed since the save, which can destroy their filesystems, or FILE has no seal to --verify",
     },
+    bigEndian,
     ...common,
   ],
   examples: [

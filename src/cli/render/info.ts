@@ -22,6 +22,7 @@ export function infoText(info: SnapshotInfo, colors: Colors, columns: number): s
     info.seal?.argv == null
       ? ""
       : `${colors.bold("Command")}\n${info.seal.argv.map((text) => `  ${argument(text)}`).join("\n")}`,
+    ...libvirtText(info, colors),
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
@@ -32,6 +33,7 @@ function heading(info: SnapshotInfo, colors: Colors): string {
   const rows = aligned([
     ["format", formats[info.container]],
     ["machine", [safe(printable(info.machine)), seal?.cpuModel, seal?.accelerator].filter(isText).map(safe).join(", ")],
+    ["libvirt", imageText(info)],
     ["QEMU", seal?.qemuVersion == null ? null : safe(seal.qemuVersion)],
     ["run state", info.runState === null ? null : safe(info.runState)],
     ["made", made],
@@ -43,6 +45,29 @@ function heading(info: SnapshotInfo, colors: Colors): string {
     ["file", `${size(sizes.apparent)}, ${size(sizes.allocated)} on disk`],
   ]);
   return `${colors.bold(safe(info.path))}\n${rows.join("\n")}`;
+}
+
+/** libvirt's own words, line by line, with what could move a cursor escaped. */
+function libvirtText({ libvirt }: SnapshotInfo, colors: Colors): string[] {
+  if (libvirt === null) return [];
+  const lines = (text: string) =>
+    text
+      .trimEnd()
+      .split("\n")
+      .map((line) => `  ${safe(line)}`)
+      .join("\n");
+  return [
+    `${colors.bold("Domain (libvirt's XML)")}\n${lines(libvirt.xml)}`,
+    libvirt.cookie === null ? "" : `${colors.bold("Cookie (libvirt's own)")}\n${lines(libvirt.cookie)}`,
+  ];
+}
+
+/** What the image's head says. */
+function imageText({ libvirt }: SnapshotInfo): string | null {
+  if (libvirt === null) return null;
+  const { format, version, byteOrder, wasRunning } = libvirt;
+  const head = format === null ? "converted from an image" : `${format}, version ${version}, ${byteOrder}-endian`;
+  return `${head}; the guest ${wasRunning ? "ran, virsh restore lets it run on" : "did not run, virsh restore leaves it paused"}`;
 }
 
 function isText(value: string | null | undefined): value is string {

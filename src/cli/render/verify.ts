@@ -26,8 +26,8 @@ export function verifyText(result: VerifyResult, colors: Colors): string {
     ["id", result.id],
     ["snapshot", result.uuid === null ? null : safe(result.uuid)],
     ["file", size(result.size)],
-    ["covered", coverage === null ? null : coveredText(coverage)],
-    ["not covered", coverage === null ? null : `${size(coverage.uncovered)} that no reader uses: gaps, zero pages`],
+    ["covered", coveredText(coverage)],
+    ["not covered", uncoveredText(coverage)],
     ["time", timeText(result)],
   ]);
   return `${[
@@ -44,13 +44,18 @@ function verdictOf({ sealState, deep }: VerifyResult): string {
   return deep ? "as it was sealed" : "as it was sealed, as far as the quick check goes";
 }
 
-function coveredText({ pages, regions, tables, seal }: NonNullable<VerifyResult["coverage"]>): string {
-  const all = size(pages + regions + tables + seal);
-  return `${all}: pages ${size(pages)}, device state and headers ${size(regions)}, digests and seal ${size(tables + seal)}`;
+function coveredText({ pages, regions, tables, seal }: VerifyResult["coverage"]): string {
+  const all = pages + regions + tables + seal;
+  if (all === 0) return "nothing: there is no digest to go by";
+  return `${size(all)}: pages ${size(pages)}, device state and headers ${size(regions)}, digests and seal ${size(tables + seal)}`;
+}
+
+function uncoveredText({ seal, uncovered }: VerifyResult["coverage"]): string {
+  return seal === 0 ? `${size(uncovered)}, the whole file` : `${size(uncovered)} that no reader uses: gaps, zero pages`;
 }
 
 function timeText({ time, deep, coverage }: VerifyResult): string {
-  const speed = deep && coverage !== null ? rate(coverage.pages, time) : "";
+  const speed = deep && coverage.pages > 0 ? rate(coverage.pages, time) : "";
   return `${duration(time)}${speed === "" ? "" : `, ${speed}`}`;
 }
 

@@ -60,6 +60,7 @@ export interface ConvertInput {
 
 export interface InputOptions {
   readonly pageSize?: number;
+  readonly bigEndian?: boolean;
   /** The pages must be at hand: a stream in a file is read through first to find them. */
   readonly random: boolean;
   /** The output can be written by threads, which need to know where the pages are. */
@@ -93,8 +94,9 @@ export async function openInput(
   }
 }
 
-function openOptions({ pageSize, onRead, signal }: InputOptions) {
+function openOptions({ pageSize, bigEndian, onRead, signal }: InputOptions) {
   return {
+    ...(bigEndian === undefined ? {} : { bigEndian }),
     ...(pageSize === undefined ? {} : { pageSize }),
     ...(onRead === undefined ? {} : { onRead }),
     ...(signal === undefined ? {} : { signal }),

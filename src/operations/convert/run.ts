@@ -34,7 +34,7 @@ export class ConvertRun {
   }
 
   async go(): Promise<ConvertResult> {
-    const { input: source, pageSize, force = false, signal } = this.#options;
+    const { input: source, pageSize, bigEndian, force = false, signal } = this.#options;
     signal?.throwIfAborted();
     this.#report("preflight", 0, 0);
     const input = await openInput(source, {
@@ -44,6 +44,7 @@ export class ConvertRun {
       threads: this.#to === "fixed-ram" || this.#to === "raw",
       onRead: (bytes, total) => this.#report("preflight", bytes, total),
       ...(pageSize === undefined ? {} : { pageSize }),
+      ...(bigEndian === undefined ? {} : { bigEndian }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {

@@ -21,6 +21,7 @@ import { compareDestination } from "./compare.ts";
 import { attach, type Destination, start } from "./destination.ts";
 import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
+import { runAsLibvirtWould } from "./ran.ts";
 import { chooseTransport, otherLength, type TransportChoice, zeroPagesWanted } from "./transport.ts";
 import { requireVerified } from "./verified.ts";
 
@@ -40,12 +41,13 @@ export class ResumeRun {
   }
 
   async go(): Promise<ResumeResult> {
-    const { signal } = this.#options;
+    const { signal, bigEndian } = this.#options;
     requireOneWay(this.#options);
     this.#enter("preflight");
     await requireVerified(this.#options);
     const snapshot = await openSnapshot(this.#options.file, {
       onRead: (bytes, total) => this.#moved(bytes, total),
+      ...(bigEndian === undefined ? {} : { bigEndian }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {
@@ -94,6 +96,7 @@ export class ResumeRun {
       capabilities: facts.capabilities,
       backends: facts.memory.backends,
       ignoreShared: capabilitiesOf(snapshot.configuration).includes("x-ignore-shared"),
+      bigEndian: this.#options.bigEndian ?? snapshot.libvirt?.byteOrder === "big",
       loadable: snapshot.loadable !== null,
       readable: readableBy(destination),
       otherLength: otherLength(snapshot.ramStart.blocks, blocks),
@@ -112,7 +115,7 @@ export class ResumeRun {
     destination.letGo();
     const load = performance.now() - began;
     this.#enter("finish");
-    const status = await this.#finish(client, before);
+    const status = await this.#finish(client, before, snapshot);
     return {
       path: this.#options.file,
       uuid: meta?.uuid ?? null,
@@ -155,9 +158,12 @@ export class ResumeRun {
   }
 
   /** The guest is in: whatever fails from here on is told, and ends nothing. */
-  async #finish(client: QmpClient, before: MigrationSettings): Promise<string> {
+  async #finish(client: QmpClient, before: MigrationSettings, snapshot: Snapshot): Promise<string> {
+    const { paused = false, command } = this.#options;
     try {
       await restoreSettings(client, before);
+      const asIs = command?.includes("-S") ?? false;
+      await runAsLibvirtWould(client, snapshot, { paused, asIs }, this.#reporter.notice);
       return (await queryStatus(client)).status;
     } catch (error) {
       const message = `The guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;

@@ -17,6 +17,8 @@ export interface TransportFacts {
   readonly backends: readonly MemoryBackend[];
   /** The file's stream says that shared memory was left out: QEMU itself cannot load such a file. */
   readonly ignoreShared: boolean;
+  /** The file's bitmaps are in an order that QEMU does not expect here. */
+  readonly bigEndian: boolean;
   /** The file is mapped-ram; a legacy stream is not. */
   readonly loadable: boolean;
   /** QEMU's user may read the file. */
@@ -33,6 +35,7 @@ export function chooseTransport(facts: TransportFacts): TransportChoice {
   const stream = (reason: string): TransportChoice => ({ transport: "stream", reason });
   if (facts.capabilities["mapped-ram"] === undefined)
     return stream(`QEMU ${facts.version.text} does not know mapped-ram`);
+  if (facts.bigEndian) return stream("the file's bitmaps are of a big-endian host");
   if (!facts.loadable) return stream("the pages have no fixed place in the file");
   if (facts.ignoreShared) return stream("QEMU cannot load a file from which shared memory was left out");
   const backend = facts.backends.find(mayHoldData);

@@ -16,6 +16,7 @@ const facts = {
   backends: [plain],
   ignoreShared: false,
   readable: true,
+  bigEndian: false,
   loadable: true,
   otherLength: null,
 } as TransportFacts;
@@ -34,6 +35,7 @@ test.each<[string, Partial<TransportFacts>, "mapped-ram" | "stream", string]>([
     "stream",
     "no fixed place",
   ],
+  ["bitmaps of a big-endian host", { bigEndian: true, loadable: false }, "stream", "big-endian"],
   ["a block of another length", { otherLength: "pc.ram" }, "stream", "RAM block pc.ram has another length here"],
   ["a file QEMU's user may not read", { readable: false }, "stream", "may not read"],
 ])("%s", (_name, change, transport, reason) => {
