@@ -46,6 +46,13 @@ _fixedram() {
     diff:--pages-out) _fixedram_files; return ;;
     export:--format) _fixedram_words "elf kdump lime raw"; return ;;
     export:--map) :; return ;;
+    read:--block) :; return ;;
+    read:--cpu) :; return ;;
+    read:--map) :; return ;;
+    translate:--cpu) :; return ;;
+    translate:--map) :; return ;;
+    devices:--instance) :; return ;;
+    cpus:--cpu) :; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -60,6 +67,10 @@ _fixedram() {
       convert) _fixedram_words "--to --xml --force --big-endian --json --quiet -q --help -h" ;;
       diff) _fixedram_words "--hex --pages-out --trust-seals --json --quiet -q --help -h" ;;
       export) _fixedram_words "--format --map --json --quiet -q --help -h" ;;
+      read) _fixedram_words "--block --physical --virtual --cpu --map --hex --raw --u64 --string --json --quiet -q --help -h" ;;
+      translate) _fixedram_words "--cpu --map --json --quiet -q --help -h" ;;
+      devices) _fixedram_words "--instance --full --json --quiet -q --help -h" ;;
+      cpus) _fixedram_words "--cpu --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -78,9 +89,13 @@ _fixedram() {
     convert) _fixedram_snapshots ;;
     diff) _fixedram_snapshots ;;
     export) _fixedram_snapshots ;;
+    read) _fixedram_snapshots ;;
+    translate) _fixedram_snapshots ;;
+    devices) _fixedram_snapshots ;;
+    cpus) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map view verify seal repair convert diff export doctor completions" ;;
-    "") _fixedram_words "save resume info map view verify seal repair convert diff export doctor completions help" ;;
+    help) _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus doctor completions" ;;
+    "") _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus doctor completions help" ;;
   esac
 }
 

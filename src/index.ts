@@ -34,7 +34,12 @@ export { trustSeals } from "./operations/diff/trust.ts";
 export { type DiffOptions, type DiffResult, type DiffSide, diff } from "./operations/diff.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
 export { type ExportFormat, type ExportOptions, type ExportResult, exportSnapshot } from "./operations/export.ts";
+export { type CpusOptions, type CpusResult, cpus } from "./operations/inside/cpus.ts";
+export { type DeviceSection, type DevicesOptions, type DevicesResult, devices } from "./operations/inside/devices.ts";
 export { Inside } from "./operations/inside/open.ts";
+export { type ReadOptions, type ReadResult, read } from "./operations/inside/read.ts";
+export { type TranslateOptions, type TranslateResult, translateAddress } from "./operations/inside/translate.ts";
+export type { InsideOptions, MapUsed } from "./operations/inside/with.ts";
 export {
   type BlockInfo,
   type BlockMap,

@@ -51,3 +51,10 @@ export function safe(text: string): string {
 const unsafe = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
 
 const short: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/** An address or offset as people read it: hexadecimal, a `_` before every four digits, at least eight of them. */
+export function hexAddress(value: number | bigint): string {
+  const digits = value.toString(16);
+  const padded = digits.padStart(Math.max(8, Math.ceil(digits.length / 4) * 4), "0");
+  return `0x${padded.replace(/(?<=.)(?=(?:.{4})+$)/g, "_")}`;
+}

@@ -50,6 +50,10 @@ export const operations: Operations = {
   convert: async (options) => (await import("./standard-streams.ts")).convertHere(options),
   diff: async (options) => (await import("../operations/diff.ts")).diff(options),
   exportSnapshot: async (options) => (await import("../operations/export.ts")).exportSnapshot(options),
+  read: async (options) => (await import("../operations/inside/read.ts")).read(options),
+  translateAddress: async (options) => (await import("../operations/inside/translate.ts")).translateAddress(options),
+  devices: async (options) => (await import("../operations/inside/devices.ts")).devices(options),
+  cpus: async (options) => (await import("../operations/inside/cpus.ts")).cpus(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

@@ -2,6 +2,10 @@ import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations
 import type { DiffOptions, DiffResult } from "../operations/diff.ts";
 import type { DoctorOptions, DoctorReport } from "../operations/doctor.ts";
 import type { ExportOptions, ExportResult } from "../operations/export.ts";
+import type { CpusOptions, CpusResult } from "../operations/inside/cpus.ts";
+import type { DevicesOptions, DevicesResult } from "../operations/inside/devices.ts";
+import type { ReadOptions, ReadResult } from "../operations/inside/read.ts";
+import type { TranslateOptions, TranslateResult } from "../operations/inside/translate.ts";
 import type { BlockMap, LookOptions, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
@@ -35,5 +39,9 @@ export interface Operations {
   convert(options: ConvertCall): Promise<ConvertResult>;
   diff(options: DiffOptions): Promise<DiffResult>;
   exportSnapshot(options: ExportOptions): Promise<ExportResult>;
+  read(options: ReadOptions): Promise<ReadResult>;
+  translateAddress(options: TranslateOptions): Promise<TranslateResult>;
+  devices(options: DevicesOptions): Promise<DevicesResult>;
+  cpus(options: CpusOptions): Promise<CpusResult>;
   doctor(options: DoctorOptions): Promise<DoctorReport>;
 }

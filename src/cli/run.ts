@@ -22,6 +22,10 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   convert: () => import("./commands/convert.ts"),
   diff: () => import("./commands/diff.ts"),
   export: () => import("./commands/export.ts"),
+  read: () => import("./commands/read.ts"),
+  translate: () => import("./commands/translate.ts"),
+  devices: () => import("./commands/devices.ts"),
+  cpus: () => import("./commands/cpus.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

@@ -2,7 +2,7 @@ import type { Operations } from "./operations.ts";
 
 /** An output as the command line uses it: a real stream, or a collector in a test. */
 export interface Output {
-  write(text: string): unknown;
+  write(text: string | Uint8Array): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

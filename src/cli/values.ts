@@ -60,3 +60,21 @@ export function parseCount(text: string, what: string, least = 1, most = Number.
     expected: `a whole number, ${least} at least${upper}`,
   });
 }
+
+/**
+ * An address or offset in bytes: decimal, or hexadecimal after 0x; `_` may stand between digits; K, M, G and T count in 1024s.
+ *
+ * @throws usage.not-an-address
+ */
+export function parseAddress(text: string, what: string): bigint {
+  const match = /^(0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*|[0-9]+(?:_[0-9]+)*)([KMGT]?)$/.exec(text.trim());
+  const [, digits, unit = ""] = match ?? [];
+  if (digits !== undefined) {
+    const value = BigInt(digits.replaceAll("_", "")) * BigInt(binary[unit] ?? 1);
+    if (value < 2n ** 64n) return value;
+  }
+  throw new FixedramError("usage.not-an-address", `${what} is not an address`, {
+    found: text,
+    expected: "a number, hexadecimal after 0x, such as 0xffff_8880_0000_1000, 4096 or 3G; 64 bits at most",
+  });
+}

@@ -55,6 +55,11 @@ export class PhysicalMemory implements PhysicalReader {
     }
   }
 
+  /** Whether RAM or ROM lies at an address. */
+  has(address: number): boolean {
+    return this.#rangeAt(address) !== null;
+  }
+
   /** Guest-physical addresses that stand for a byte of a block; more than one where the guest sees it twice. */
   addressesOf(block: string, offset: number): readonly number[] {
     return this.map.ranges

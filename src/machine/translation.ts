@@ -41,11 +41,3 @@ export interface NotMapped {
 }
 
 export type Translation = Mapped | NotMapped;
-
-/** `0xffff_8880_0000_1000`: groups of four digits, as people read addresses. */
-export function hexAddress(value: number | bigint): string {
-  const digits = value.toString(16);
-  const groups: string[] = [];
-  for (let end = digits.length; end > 0; end -= 4) groups.unshift(digits.slice(Math.max(0, end - 4), end));
-  return `0x${groups.join("_")}`;
-}

@@ -1,7 +1,8 @@
+import { hexAddress } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { Cpu } from "./cpu.ts";
 import type { PhysicalReader } from "./physical.ts";
-import { hexAddress, type Translation } from "./translation.ts";
+import type { Translation } from "./translation.ts";
 import { walkArm } from "./walk-arm.ts";
 import { walkX86 } from "./walk-x86.ts";
 

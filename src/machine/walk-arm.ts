@@ -1,7 +1,8 @@
+import { hexAddress } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { ArmCpu } from "./cpu-arm.ts";
 import type { PhysicalReader } from "./physical.ts";
-import { hexAddress, type Translation, type WalkStep } from "./translation.ts";
+import type { Translation, WalkStep } from "./translation.ts";
 
 const SCTLR_M = 1n;
 const HCR_VM = 1n;

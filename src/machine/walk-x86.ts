@@ -1,7 +1,8 @@
+import { hexAddress } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { X86Cpu } from "./cpu-x86.ts";
 import type { PhysicalReader } from "./physical.ts";
-import { hexAddress, type Translation, type WalkStep } from "./translation.ts";
+import type { Translation, WalkStep } from "./translation.ts";
 
 const PRESENT = 1n;
 const WRITE = 1n << 1n;

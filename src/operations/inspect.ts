@@ -153,7 +153,7 @@ async function blocksOf({ ramStart, map }: Outline, signal: AbortSignal | undefi
 }
 
 /** Nothing is said of files that are opened in a moment. */
-function openOptions({ keepIndex = false, bigEndian, ...context }: LookOptions): OpenSnapshotOptions {
+export function openOptions({ keepIndex = false, bigEndian, ...context }: LookOptions): OpenSnapshotOptions {
   let read = { bytes: 0, total: 0 };
   const reporter = new Reporter(context, () => ({ ...read, round: 0 }));
   return {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { address } from "../../src/cli/render/address.ts";
+import { hexAddress as address } from "../../src/bytes/text.ts";
 import type { DiffOptions } from "../../src/operations/diff.ts";
 import { cli, compared, fakes } from "./fakes.ts";
 

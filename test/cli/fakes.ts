@@ -11,6 +11,7 @@ import type { ResumeResult } from "../../src/operations/resume.ts";
 import type { SaveResult } from "../../src/operations/save.ts";
 import type { SealResult } from "../../src/operations/seal.ts";
 import type { VerifyResult } from "../../src/operations/verify.ts";
+import { insideFakes } from "./inside-fakes.ts";
 
 export const MiB = 1024 ** 2;
 
@@ -330,6 +331,10 @@ export function operationsWith(some: Partial<Operations>): Operations {
     convert: refuse("convert"),
     diff: refuse("diff"),
     exportSnapshot: refuse("exportSnapshot"),
+    read: refuse("read"),
+    translateAddress: refuse("translateAddress"),
+    devices: refuse("devices"),
+    cpus: refuse("cpus"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -350,6 +355,7 @@ export const fakes: Operations = {
   convert: async () => converted,
   diff: async ({ a, b }) => ({ ...compared, a: { ...compared.a, path: a }, b: { ...compared.b, path: b } }),
   exportSnapshot: async ({ file, output }) => ({ ...exported, input: { ...exported.input, path: file }, path: output }),
+  ...insideFakes,
   doctor: async () => examined,
 };
 

@@ -96,7 +96,7 @@ describe("4-level tables", () => {
 
   test("a table outside of memory is said", async () => {
     const found = await translate(x86({ cr3: 0xfff_0000_0000n }), memory, 0n);
-    expect(found).toMatchObject({ mapped: false, reason: "PML4 lies at 0xfff_0000_0000, where there is no memory." });
+    expect(found).toMatchObject({ mapped: false, reason: "PML4 lies at 0x0fff_0000_0000, where there is no memory." });
   });
 
   test("memory is read across pages that do not follow each other", async () => {

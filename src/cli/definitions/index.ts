@@ -5,15 +5,19 @@
 
 import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
+import { cpus } from "./cpus.ts";
+import { devices } from "./devices.ts";
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
+import { read } from "./read.ts";
 import { repair } from "./repair.ts";
 import { resume } from "./resume.ts";
 import { save } from "./save.ts";
 import { seal } from "./seal.ts";
+import { translate } from "./translate.ts";
 import type { CommandDefinition, OptionDefinition } from "./types.ts";
 import { verify } from "./verify.ts";
 import { view } from "./view.ts";
@@ -34,6 +38,10 @@ export const commands: readonly CommandDefinition[] = [
   convert,
   diff,
   exportCommand,
+  read,
+  translate,
+  devices,
+  cpus,
   doctor,
   completions,
 ];

@@ -1,6 +1,5 @@
-import { printable } from "../../bytes/text.ts";
+import { hexAddress as address, printable } from "../../bytes/text.ts";
 import type { HexPage, HexRow } from "../../operations/diff/hex.ts";
-import { address } from "./address.ts";
 import type { Colors } from "./colors.ts";
 import { count, plural } from "./format.ts";
 

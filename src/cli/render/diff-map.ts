@@ -1,6 +1,5 @@
-import { printable } from "../../bytes/text.ts";
+import { hexAddress as address, printable } from "../../bytes/text.ts";
 import type { BlockDiff } from "../../operations/diff/tally.ts";
-import { address } from "./address.ts";
 import type { Colors } from "./colors.ts";
 import { markOf } from "./map.ts";
 

@@ -52,9 +52,10 @@ export function errorText(error: unknown, colors: Colors, columns: number, debug
   return `${lines.join("\n")}\n`;
 }
 
-/** Node's messages carry the name of the errno; QEMU's never do. */
+/** Node's messages carry the name of the errno; QEMU's never do. What is wrong with the input we say ourselves. */
 function speaker(code: string, said: string): string {
-  return /^(system|file)\./.test(code) || /\bE[A-Z]{3,}\b/.test(said) ? "the system says" : "QEMU says";
+  if (/^system\./.test(code) || /\bE[A-Z]{3,}\b/.test(said)) return "the system says";
+  return /^(?:qmp|qemu|guest)\./.test(code) ? "QEMU says" : "why";
 }
 
 function where(error: FixedramError): string {

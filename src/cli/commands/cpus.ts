@@ -1,0 +1,15 @@
+import { ExitCode } from "../../errors.ts";
+import type { Invocation } from "../command.ts";
+import { cpuNumber } from "../inside.ts";
+import { cpusJson, cpusText } from "../render/cpus.ts";
+
+export async function run(invocation: Invocation): Promise<number> {
+  const cpu = cpuNumber(invocation);
+  const result = await invocation.around.operations.cpus({
+    file: invocation.word(0),
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(await invocation.context()),
+  });
+  invocation.answer(invocation.json ? cpusJson(result) : {}, (colors) => cpusText(result, colors));
+  return ExitCode.ok;
+}
