@@ -20,13 +20,18 @@ const libvirtPart: Magic = { what: "an unfinished libvirt save image", offset: 0
 
 /** Tells a file by its first {@link headBytes} bytes. */
 export function recognise(head: Uint8Array): Recognised {
+  return recogniseAt(head, 0);
+}
+
+/** @param depth how often it has been unpacked: a file can be its own content, packed */
+function recogniseAt(head: Uint8Array, depth: number): Recognised {
   if (head.length === 0) return { kind: "empty" };
   if (matches(head, stream)) return { kind: "stream" };
   if (matches(head, libvirt)) return { kind: "libvirt", finished: true };
   if (matches(head, libvirtPart)) return { kind: "libvirt", finished: false };
   const packed = compressions.find((each) => matches(head, each));
   if (packed !== undefined) {
-    const inside = packed.what === "gzip" ? insideGzip(head) : null;
+    const inside = packed.what === "gzip" && depth === 0 ? insideGzip(head) : null;
     return { kind: "compressed", what: packed.what, tool: packed.tool, inside };
   }
   const other = magics.find((each) => matches(head, each));
@@ -40,7 +45,7 @@ function insideGzip(head: Uint8Array): Recognised | null {
   try {
     // Cut input is the rule here; a bomb is held off by the limit, which makes it throw.
     const packed = head.subarray(0, 1024);
-    return recognise(gunzipSync(packed, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 ** 21 }));
+    return recogniseAt(gunzipSync(packed, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: 2 ** 21 }), 1);
   } catch {
     return null;
   }

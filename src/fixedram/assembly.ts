@@ -4,6 +4,7 @@ import type { PageBatch } from "../pages/sink.ts";
 import { Command } from "../stream/constants.ts";
 import { EncodedPages, type Inflate } from "../stream/encoded.ts";
 import type { PageEncoding, StreamEvents } from "../stream/events.ts";
+import { RecordBudget } from "../stream/record-budget.ts";
 import type { ConfigurationRecord, RamStartRecord, StreamRecord } from "../stream/records.ts";
 import { StreamWriter } from "../stream/writer.ts";
 import type { FixedRamWriter } from "./writer.ts";
@@ -27,6 +28,7 @@ export class FixedRamAssembly implements StreamEvents {
   #tail: StreamWriter | null = null;
   /** What came before the RAM section (dirty bitmaps, early devices): the file's tail has it behind that section's START. */
   #held: StreamRecord[] = [];
+  readonly #budget = new RecordBudget();
   #configuration: ConfigurationRecord | null = null;
   /** Inside a RAM PART: its marks and footer are not kept, for the pages they frame are elsewhere. */
   #inPart = false;
@@ -136,8 +138,10 @@ export class FixedRamAssembly implements StreamEvents {
   }
 
   #keep(record: StreamRecord): void {
-    if (this.#tail === null) this.#held.push(record);
-    else this.#tail.record(record);
+    if (this.#tail === null) {
+      this.#budget.take(record);
+      this.#held.push(record);
+    } else this.#tail.record(record);
   }
 
   #footer(record: StreamRecord): void {

@@ -3,7 +3,8 @@ import { ByteBuilder, Cursor } from "../bytes/cursor.ts";
 import { isSize } from "../bytes/numbers.ts";
 import { fromLatin1, latin1 } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
-import { nodeCount, tableBytes } from "./digest-table.ts";
+import { nodeCount, nodePages, tableBytes } from "./digest-table.ts";
+import { maxBitmapBytes } from "./layout.ts";
 import { nodeEntryBytes } from "./nodes.ts";
 
 /** One block as BLKS lists it, in the order of the stream's block list (docs/format.md, "BLKS"). Offsets and lengths are bytes. */
@@ -44,6 +45,9 @@ export const blocksType = "BLKS";
 export const regionsType = "RGNS";
 export const nodesType = "NODS";
 
+/** As many blocks as a stream may list; bytes of the smallest target page. */
+const maxBlocks = 65536;
+const leastPage = 1024;
 const blockBytes = 96;
 const regionBytes = 64;
 const kinds: readonly RegionKind[] = ["HEAD", "ENTR", "BMAP", "TAIL"];
@@ -76,10 +80,34 @@ export function encodeDigests(digests: Digests): { type: string; critical: boole
  */
 export function decodeDigests(blks: Uint8Array, rgns: Uint8Array, nods: Uint8Array, fileSize: number): Digests {
   const blocks = decodeBlocks(blks, fileSize);
+  checkSizes(blocks, fileSize);
   const regions = decodeRegions(rgns, blocks.length, fileSize);
-  const length = blocks.reduce((sum, { nodes }) => sum + nodes, 0) * nodeEntryBytes;
+  const length = nodesBytes(blocks);
   if (length !== nods.length) throw bad(nodesType, `${nods.length} bytes, not the ${length} that BLKS tells`);
   return { blocks, regions, nodes: nods };
+}
+
+/** Bytes of NODS. */
+function nodesBytes(blocks: readonly SealedBlock[]): number {
+  return blocks.reduce((sum, { nodes }) => sum + nodes, 0) * nodeEntryBytes;
+}
+
+/** Bytes that the payload of each section has at most, in a file of so many bytes: known before one is read. */
+export function mostDigestBytes(fileSize: number): Readonly<Record<string, number>> {
+  return {
+    [blocksType]: 8 + maxBlocks * blockBytes,
+    // A head or entry and a bitmap for each block, and the tail.
+    [regionsType]: 8 + (2 * maxBlocks + 1) * regionBytes,
+    [nodesType]: (maxBlocks + Math.ceil(fileSize / (nodePages * leastPage))) * nodeEntryBytes,
+  };
+}
+
+/** Pages share no byte, so all of them together fit into the file; and their bitmaps into what a reader keeps. */
+function checkSizes(blocks: readonly SealedBlock[], fileSize: number): void {
+  const pages = blocks.reduce((sum, block) => sum + block.pages * block.pageSize, 0);
+  if (pages > fileSize) throw bad(blocksType, "more pages than the file has room for");
+  const bitmaps = blocks.reduce((sum, block) => sum + bitmapBytes(block.pages), 0);
+  if (bitmaps > maxBitmapBytes) throw bad(blocksType, `${bitmaps} bytes of bitmaps`);
 }
 
 /** The entries of one block's nodes; a view. */

@@ -34,6 +34,8 @@ export interface FileLayout {
 
 /** What QEMU aligns the pages of a block to, and so do we. */
 export const pagesAlignment = 2 ** 20;
+/** Bytes of all bitmaps of a file together, by default at most: 16 TiB of pages. */
+export const maxBitmapBytes = 512 * 2 ** 20;
 /** What tables are aligned to. */
 export const tableAlignment = 4096;
 

@@ -1,5 +1,9 @@
 import * as v from "valibot";
 import { FixedramError } from "../errors.ts";
+import { isShallow } from "../stream/vmdesc.ts";
+
+/** Ours nest five levels; what is kept of unknown fields must not make recursion over it run away. */
+const maxDepth = 64;
 
 const text = v.string();
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -82,6 +86,11 @@ export function encodeMeta(meta: SnapshotMeta): Uint8Array {
 
 /** @throws `seal.bad-meta` */
 export function decodeMeta(bytes: Uint8Array): SnapshotMeta {
+  if (!isShallow(bytes, maxDepth)) {
+    throw new FixedramError("seal.bad-meta", "The snapshot's record nests too deep", {
+      expected: `at most ${maxDepth} levels`,
+    });
+  }
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -92,7 +101,7 @@ export function decodeMeta(bytes: Uint8Array): SnapshotMeta {
 }
 
 function checkMeta(json: unknown): SnapshotMeta {
-  const result = v.safeParse(metaSchema, json);
+  const result = v.safeParse(metaSchema, json, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new FixedramError("seal.bad-meta", "The snapshot's record is not what the format says", {

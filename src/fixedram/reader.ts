@@ -5,9 +5,10 @@ import type { PageMap } from "../pages/map.ts";
 import type { Store } from "../pages/store.ts";
 import { capabilitiesOf } from "../stream/configuration.ts";
 import { StreamReader } from "../stream/reader.ts";
+import { RecordBudget } from "../stream/record-budget.ts";
 import type { ConfigurationRecord, DeviceRecord, RamStartRecord, StreamRecord } from "../stream/records.ts";
 import { checkOverlaps, checkPlaces, type StreamRun } from "./check.ts";
-import type { BlockLayout } from "./layout.ts";
+import { type BlockLayout, maxBitmapBytes } from "./layout.ts";
 import { BitmapMap } from "./map.ts";
 import { readSeal, type SealState, sealedStreamEnd } from "./seal.ts";
 
@@ -50,7 +51,6 @@ export interface FixedRamFile {
 }
 
 const headPiece = 64 * 1024;
-const defaultMaxBitmapBytes = 512 * 2 ** 20;
 
 /**
  * Reads headers, bitmaps, device state and seal of a mapped-ram file and checks its structure; no page is read. The store
@@ -63,7 +63,7 @@ const defaultMaxBitmapBytes = 512 * 2 ** 20;
 export async function openFixedRam(store: Store, options: OpenOptions = {}): Promise<FixedRamFile> {
   const stream = await readSealedStream(store, options);
   const blocks = layoutsOf(stream.ramStart);
-  checkPlaces(blocks, store.size, options.maxBitmapBytes ?? defaultMaxBitmapBytes);
+  checkPlaces(blocks, store.size, options.maxBitmapBytes ?? maxBitmapBytes);
   checkOverlaps(blocks, stream.runs);
   const bitmaps: PageBitmap[] = [];
   const clear: ExtentKind[] = [];
@@ -122,10 +122,12 @@ async function readSealedStream(store: Store, options: OpenOptions): Promise<Par
 
 async function readStream(store: Store, options: OpenOptions, limit: number): Promise<ParsedStream> {
   const records: StreamRecord[] = [];
-  const reader = new StreamReader(
+  const budget = new RecordBudget();
+  const reader: StreamReader = new StreamReader(
     {
       record: (record) => {
         if (record.kind === "configuration") requireMappedRam(store, record);
+        budget.take(record, reader.itemOffset);
         records.push(record);
       },
       pages: () => undefined,

@@ -11,7 +11,7 @@ import { alignUp, sameBytes } from "../bytes/numbers.ts";
 import { fromLatin1, latin1, printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
-import { blocksType, type Digests, decodeDigests, nodesType, regionsType } from "./digest-sections.ts";
+import { blocksType, type Digests, decodeDigests, mostDigestBytes, nodesType, regionsType } from "./digest-sections.ts";
 import type { Piece } from "./head.ts";
 import { decodeMeta, encodeMeta, type SnapshotMeta } from "./meta.ts";
 import { decodeTrailer, encodeTrailer, sealAlignment, sha256, type Trailer, trailerBytes } from "./trailer.ts";
@@ -26,8 +26,6 @@ const knownTypes: readonly string[] = [metaType, blocksType, regionsType, nodesT
 /** More than these is damage, checked before anything is allocated. */
 const maxDirectoryBytes = 2 ** 20;
 const maxMetaBytes = 16 * 2 ** 20;
-/** Of BLKS, RGNS and NODS each: 16 TiB of pages. */
-const maxDigestBytes = 512 * 2 ** 20;
 
 /** A section of the seal as its directory lists it; offset and length, bytes, cover its 16-byte head. */
 export interface SealSection {
@@ -182,12 +180,19 @@ export async function readSealAlone(store: Store): Promise<Seal | null> {
  */
 export async function readDigests(store: Store, seal: Seal): Promise<Digests | null> {
   const payloads: Uint8Array[] = [];
+  const most = mostDigestBytes(store.size);
   for (const type of [blocksType, regionsType, nodesType]) {
     const place = seal.sections.find((section) => section.type === type);
-    if (place !== undefined) payloads.push(await readSection(store, place, maxDigestBytes));
+    if (place !== undefined) payloads.push(await readSection(store, place, headBytes + (most[type] ?? 0)));
   }
   const [blocks, regions, nodes] = payloads;
-  if (blocks === undefined || regions === undefined || nodes === undefined) return null;
+  if (payloads.length === 0) return null;
+  if (blocks === undefined || regions === undefined || nodes === undefined) {
+    throw new FixedramError("seal.bad-digests", "The seal's digests are not what the format says", {
+      found: `${payloads.length} of their three sections`,
+      hint: "The file was made by something that does not follow docs/format.md.",
+    });
+  }
   return decodeDigests(blocks, regions, nodes, store.size);
 }
 

@@ -1,10 +1,10 @@
 import { hash } from "node:crypto";
 import { PageBitmap } from "../bytes/bitmap.ts";
-import { Cursor } from "../bytes/cursor.ts";
+import { Cursor, getU64, viewOf } from "../bytes/cursor.ts";
 import { sameBytes } from "../bytes/numbers.ts";
 import { digestBytes, type PageHasher } from "../bytes/page-digest.ts";
 import type { SealedBlock } from "./digest-sections.ts";
-import { nodePages } from "./digest-table.ts";
+import { nodeCount, nodePages } from "./digest-table.ts";
 import { NodeHasher, nodeEntryBytes } from "./nodes.ts";
 import type { Problems } from "./problems.ts";
 
@@ -68,7 +68,9 @@ export class NodeCheck {
   /** All nodes with pages present have been given. */
   async end(tableOf: (index: number) => Promise<Uint8Array>, hasher: PageHasher): Promise<void> {
     while (this.#next !== null) this.#skip();
-    for (const { index, sha256 } of this.#skipped) {
+    for (const entry of this.#skipped) {
+      this.#cursor.offset = entry;
+      const { index, sha256 } = this.#take() ?? { index: 0, sha256: new Uint8Array(0) };
       const nothing = new Uint8Array(nodePages * digestBytes);
       await this.#diagnose(index, this.#block.bitmap, nothing, await tableOf(index), sha256, hasher);
     }
@@ -76,10 +78,12 @@ export class NodeCheck {
 
   /** Nodes whose bits were turned. */
   #turned = 0;
-  readonly #skipped: { readonly index: number; readonly sha256: Uint8Array }[] = [];
+  /** Places of the entries that were passed over. */
+  readonly #skipped: number[] = [];
 
   #skip(): void {
-    if (this.#next !== null) this.#skipped.push(this.#next);
+    // The cursor stands behind the next one.
+    this.#skipped.push(this.#cursor.offset - nodeEntryBytes);
     this.#next = this.#take();
   }
 
@@ -201,9 +205,17 @@ function flip(bitmap: PageBitmap, page: number, value: boolean): void {
   else bitmap.clear(page);
 }
 
-/** Whether a block's entries in NODS are those of its root. */
+/** Whether a block's entries in NODS are those of its root, and tell of its nodes in rising order. */
 export function rootMatches(sealed: SealedBlock, entries: Uint8Array): boolean {
-  return sameBytes(hash("sha256", entries, "buffer"), sealed.root);
+  if (!sameBytes(hash("sha256", entries, "buffer"), sealed.root)) return false;
+  const view = viewOf(entries);
+  let last = -1;
+  for (let at = 0; at < entries.length; at += nodeEntryBytes) {
+    const index = getU64(view, at);
+    if (index <= last || index >= nodeCount(sealed.pages)) return false;
+    last = index;
+  }
+  return true;
 }
 
 /** The same block as if it had only these nodes. @param nodes in rising order */

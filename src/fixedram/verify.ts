@@ -69,7 +69,8 @@ export async function checkSealed(store: Store, seal: Seal, options: VerifyOptio
   if (digests === null) {
     if (problems.count === 0) unchecked.push("The seal holds no digests: pages and device state were not checked.");
     const opened = await attempt(problems, () => openFixedRam(store, openOptions(seal, options)));
-    return { state: opened?.seal.state ?? stateOf(problems), problems, coverage: null, unchecked };
+    const state = opened?.seal.state === "stale" ? "stale" : stateOf(problems);
+    return { state, problems, coverage: null, unchecked };
   }
   await checkGaps(store, seal, digests, problems);
   const damaged = await checkRegions(store, digests, options, problems, unchecked);
@@ -182,7 +183,7 @@ async function checkPages(
     const name = opened?.blocks[index]?.block.name ?? `number ${index}`;
     const entries = nodesOf(digests, index);
     if (!rootMatches(sealed, entries)) {
-      const message = `The digests of RAM block ${printable(name)} do not match its root`;
+      const message = `The digests of RAM block ${printable(name)} do not match its root, or are out of order`;
       problems.add({ code: "seal.bad-digests", message, block: name });
       continue;
     }

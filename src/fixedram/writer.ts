@@ -10,7 +10,14 @@ import { capabilitiesOf, withCapability } from "../stream/configuration.ts";
 import type { ConfigurationRecord, RamStartRecord } from "../stream/records.ts";
 import { encodeDigests, type Region } from "./digest-sections.ts";
 import { encodeHead, headLength, type Piece } from "./head.ts";
-import { type FileLayout, isMainRam, type MainRamTest, type PlannedBlock, planLayout } from "./layout.ts";
+import {
+  type FileLayout,
+  isMainRam,
+  type MainRamTest,
+  maxBitmapBytes,
+  type PlannedBlock,
+  planLayout,
+} from "./layout.ts";
 import { encodeMeta, type SnapshotMeta } from "./meta.ts";
 import { PageDigests } from "./page-digests.ts";
 import { type EncodedSeal, encodeSeal } from "./seal.ts";
@@ -127,6 +134,7 @@ export class FixedRamWriter implements Sink {
     this.#ramStart = ramStart;
     this.blocks = ramStart.blocks.map(({ block }) => block);
     this.layout = planLayout(this.#base + headLength(this.configuration, ramStart), this.blocks);
+    checkBitmaps(this.layout);
     this.#tailEnd = this.layout.tailOffset;
     this.#digests =
       options.digests === false ? null : new PageDigests(options.hasher ?? new PageHasher(0), file, this.layout.blocks);
@@ -390,6 +398,16 @@ export class FixedRamWriter implements Sink {
     regions.push({ kind: "TAIL", block: 0, offset, length, sha256: this.#tailHash.digest() });
     return regions;
   }
+}
+
+/** A stream says how long its blocks are before it holds a page: no memory is taken for more than a reader of the file would take. */
+function checkBitmaps({ blocks }: FileLayout): void {
+  const bytes = blocks.reduce((sum, { bitmapLength }) => sum + bitmapLength, 0);
+  if (bytes <= maxBitmapBytes) return;
+  throw new FixedramError("file.too-large", "The guest's memory is larger than the limit", {
+    expected: `at most ${maxBitmapBytes} bytes of bitmaps, for 16 TiB`,
+    found: `${bytes} bytes`,
+  });
 }
 
 function pagePlace({ layout }: BlockState, page: number): number {

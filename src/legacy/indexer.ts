@@ -6,6 +6,7 @@ import type { Store } from "../pages/store.ts";
 import { Command } from "../stream/constants.ts";
 import type { PageEncoding, StreamEvents, StreamReaderOptions } from "../stream/events.ts";
 import { StreamReader } from "../stream/reader.ts";
+import { RecordBudget } from "../stream/record-budget.ts";
 import type { StreamRecord } from "../stream/records.ts";
 import { decodeXbzrle } from "../stream/xbzrle.ts";
 import type { Overlay } from "./overlay.ts";
@@ -30,12 +31,15 @@ export interface IndexerLimits {
   readonly maxRecordBytes: number;
 }
 
+/** As many as the bitmaps of a fixed-ram file may have bits: walking over pages that are not there takes time too. */
+const maxPages = 2 ** 32;
+
 interface Encoded {
   readonly block: RamBlock;
   readonly page: number;
   readonly kind: PageEncoding;
   readonly data: Uint8Array;
-  /** Where `data` stands in the stream's file. */
+  /** Where the record begins in the stream's file. */
   readonly offset: number;
 }
 
@@ -59,11 +63,12 @@ export class StreamIndexer implements StreamEvents {
   #page = new Uint8Array(0);
   #ramId = -1;
   #inPart = false;
-  #recordBytes = 0;
+  readonly #budget: RecordBudget;
 
   constructor(overlay: Overlay, limits: IndexerLimits, options: StreamReaderOptions) {
     this.#overlay = overlay;
     this.#limits = limits;
+    this.#budget = new RecordBudget(limits.maxRecords, limits.maxRecordBytes);
     this.reader = new StreamReader(this, options);
   }
 
@@ -75,7 +80,7 @@ export class StreamIndexer implements StreamEvents {
   record(record: StreamRecord): void {
     switch (record.kind) {
       case "command":
-        refusePostcopy(record.command, this.reader.position);
+        refusePostcopy(record.command, this.reader.itemOffset);
         break;
       case "ram-start":
         this.#ramId = record.sectionId;
@@ -126,7 +131,7 @@ export class StreamIndexer implements StreamEvents {
   encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {
     this.#table(block);
     this.counts[kind]++;
-    const entry = { block, page, kind, data: data.slice(), offset: this.reader.chunkOffset + data.byteOffset };
+    const entry = { block, page, kind, data: data.slice(), offset: this.reader.itemOffset };
     const key = keyOf(block, page);
     const before = this.#waiting.get(key);
     if (before === undefined || kind === "zlib") this.#waiting.set(key, [entry]);
@@ -154,6 +159,14 @@ export class StreamIndexer implements StreamEvents {
   }
 
   #begin(blocks: readonly RamBlock[]): void {
+    const pages = blocks.reduce((sum, block) => sum + block.pages, 0);
+    if (pages > maxPages) {
+      throw new FixedramError("file.too-large", "The stream's RAM is larger than the limit", {
+        offset: this.reader.itemOffset,
+        expected: `at most ${maxPages} pages, 16 TiB of 4 KiB each`,
+        found: `${pages} pages`,
+      });
+    }
     const most = this.#limits.maxIndexBytes;
     const pool = new LeafPool((bytes) => {
       if (bytes <= most) return;
@@ -184,13 +197,7 @@ export class StreamIndexer implements StreamEvents {
   }
 
   #keep(record: StreamRecord): void {
-    this.#recordBytes += bytesOf(record);
-    if (this.records.length >= this.#limits.maxRecords || this.#recordBytes > this.#limits.maxRecordBytes) {
-      throw new FixedramError("file.too-large", "The stream holds more that is not pages than the limit", {
-        offset: this.reader.position,
-        expected: `at most ${this.#limits.maxRecords} records and ${this.#limits.maxRecordBytes} bytes`,
-      });
-    }
+    this.#budget.take(record, this.reader.itemOffset);
     this.records.push(record);
   }
 }
@@ -198,21 +205,6 @@ export class StreamIndexer implements StreamEvents {
 /** Block indices are below 65536, pages below 2^43 / 1024 bytes: the product stays exact. */
 function keyOf(block: RamBlock, page: number): number {
   return page * 65536 + block.index;
-}
-
-function bytesOf(record: StreamRecord): number {
-  switch (record.kind) {
-    case "command":
-      return record.data.length + (record.packaged?.length ?? 0);
-    case "dirty-bitmap":
-    case "device":
-      return record.payload.length;
-    case "device-state-uncut":
-    case "vmdesc":
-      return record.bytes.length;
-    default:
-      return 0;
-  }
 }
 
 function decode(entry: Encoded, content: Uint8Array): void {
@@ -252,10 +244,11 @@ function requireAll(count: number, content: Uint8Array, offset: number, { block,
   });
 }
 
-export function refusePostcopy(command: number, offset: number): void {
+/** @param offset of the command in the stream, where it is known @throws `file.postcopy` */
+export function refusePostcopy(command: number, offset?: number): void {
   if (command !== Command.postcopyListen && command !== Command.postcopyRun && command !== Command.packaged) return;
   throw new FixedramError("file.postcopy", "The stream went over to postcopy: the rest of the memory is not in it", {
-    offset,
+    ...(offset === undefined ? {} : { offset }),
     hint: "The pages that were missing went straight to the other QEMU. Save again without starting postcopy.",
   });
 }

@@ -77,6 +77,8 @@ export interface PumpOptions {
   readonly drained?: () => Promise<void>;
   /** Bytes of the file read so far. */
   readonly onRead?: (bytes: number) => void;
+  /** Told, before the first event, how to ask where the record being given stands. */
+  readonly onPlace?: (place: () => number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -98,8 +100,9 @@ export async function pumpLibvirt(
   const { format, streamBase } = header;
   if (format === "sparse") throw misplaced(header);
   const base = format === "raw" ? streamBase : 0;
-  const { signal, drained, onRead, ...rest } = options;
+  const { signal, drained, onRead, onPlace, ...rest } = options;
   const reader = new StreamReader(withoutPlaces(events, header), { base, ...rest });
+  onPlace?.(() => reader.itemOffset);
   // A machine without a vmdesc writes a stream that ends where its container ends, and a seal is not the stream's.
   const end = format === "raw" ? ((await sealedStreamEnd(store)) ?? store.size) : store.size;
   const bytes = piecesOf(store, streamBase, end, onRead, signal);

@@ -3,11 +3,13 @@ import { printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import { SectionType } from "./constants.ts";
 import type { DeviceRecord } from "./records.ts";
-import { cutDeviceState, DeviceLengths, parseVmdesc, type Vmdesc } from "./vmdesc.ts";
+import { cutDeviceState, DeviceLengths, MAX_VMDESC, parseVmdesc, type Vmdesc } from "./vmdesc.ts";
 
 /** How many possible ends may be looked at, and how many bytes of them parsed, before the stream is taken for an attack. */
 const MAX_TRIES = 4096;
 const MAX_TRIED_BYTES = 2 ** 28;
+/** How many may be met, most of which are no JSON by their last byte. */
+const MAX_CANDIDATES = 65536;
 /** type, id | eof | vmdesc type, length | `{"` */
 const FOOTER_TO_JSON = 11;
 
@@ -39,8 +41,8 @@ export class DeviceTail {
   #view = viewOf(this.#bytes);
   #length = 0;
   #scanned = 0;
-  #pending: Candidate[] = [];
-  #nextEnd = Number.POSITIVE_INFINITY;
+  readonly #pending: Candidate[] = [];
+  #candidates = 0;
   #tries = 0;
   #triedBytes = 0;
   /** Why the last thing that looked like the end was not. */
@@ -69,8 +71,7 @@ export class DeviceTail {
     const taken = Math.min(length, this.#limit) - this.#length;
     this.#bytes.set(bytes.subarray(0, taken), this.#length);
     this.#length += taken;
-    this.#scan();
-    const end = this.#tryReached();
+    const end = this.#findEnd();
     if (end !== null) return end;
     if (length <= this.#limit) return null;
     throw new FixedramError("stream.device-state-too-large", "The device state is larger than the limit.", {
@@ -88,46 +89,58 @@ export class DeviceTail {
     this.#view = viewOf(larger);
   }
 
+  /** Looks for candidates up to where the next one ends, tries that, and so on: what is met does not depend on the chunks. */
+  #findEnd(): TailEnd | null {
+    for (;;) {
+      this.#scan();
+      const next = this.#pending.at(-1);
+      if (next === undefined || next.end > this.#length) return null;
+      this.#pending.pop();
+      const end = this.#try(next);
+      if (end !== null) return end;
+    }
+  }
+
+  /** Gathers candidates up to the end of what has come, or of the first candidate. */
   #scan(): void {
-    const bytes = this.bytes;
     const view = this.#view;
     let at = this.#scanned;
     for (;;) {
-      at = bytes.indexOf(SectionType.footer, at);
-      if (at === -1 || at + FOOTER_TO_JSON + 2 > this.#length) break;
+      const limit = Math.min(this.#length, this.#pending.at(-1)?.end ?? this.#length);
+      at = this.#bytes.subarray(0, limit).indexOf(SectionType.footer, at);
+      if (at === -1 || at + FOOTER_TO_JSON + 2 > limit) {
+        this.#scanned = at === -1 ? Math.max(this.#scanned, limit) : at;
+        return;
+      }
       if (view.getUint16(at + 5) === SectionType.vmdesc && view.getUint16(at + 11) === 0x7b22) {
-        const end = at + FOOTER_TO_JSON + view.getUint32(at + 7);
-        if (end <= this.#limit) this.#add({ footer: at, end });
+        const length = view.getUint32(at + 7);
+        const end = at + FOOTER_TO_JSON + length;
+        if (length >= 2 && length <= MAX_VMDESC && end <= this.#limit) this.#add({ footer: at, end });
       }
       at++;
+      this.#scanned = at;
     }
-    this.#scanned = at === -1 ? this.#length : at;
   }
 
+  /** Keeps them in the order in which they end, the first one last. */
   #add(candidate: Candidate): void {
-    if (this.#pending.length >= MAX_TRIES) throw this.#tooMany();
-    this.#pending.push(candidate);
-    this.#nextEnd = Math.min(this.#nextEnd, candidate.end);
+    this.#candidates++;
+    if (this.#pending.length >= MAX_TRIES || this.#candidates > MAX_CANDIDATES) throw this.#tooMany();
+    const { end } = candidate;
+    let low = 0;
+    let high = this.#pending.length;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((this.#pending[middle]?.end ?? 0) > end) low = middle + 1;
+      else high = middle;
+    }
+    this.#pending.splice(low, 0, candidate);
   }
 
   #tooMany(): FixedramError {
     return new FixedramError("stream.false-ends", "The device state holds too many things that look like its end.", {
       offset: this.#offset,
     });
-  }
-
-  #tryReached(): TailEnd | null {
-    if (this.#length < this.#nextEnd) return null;
-    const reached = this.#pending
-      .filter((c) => c.end <= this.#length)
-      .sort((a, b) => a.end - b.end || a.footer - b.footer);
-    this.#pending = this.#pending.filter((c) => c.end > this.#length);
-    this.#nextEnd = this.#pending.reduce((least, c) => Math.min(least, c.end), Number.POSITIVE_INFINITY);
-    for (const candidate of reached) {
-      const end = this.#try(candidate);
-      if (end !== null) return end;
-    }
-    return null;
   }
 
   #try(candidate: Candidate): TailEnd | null {

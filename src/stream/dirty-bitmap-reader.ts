@@ -1,4 +1,4 @@
-import { getU64 } from "../bytes/cursor.ts";
+import { ByteBuilder, getU64 } from "../bytes/cursor.ts";
 import { DirtyBitmapFlag } from "./constants.ts";
 import type { Limits } from "./events.ts";
 import type { PushCore, Step } from "./push.ts";
@@ -8,8 +8,8 @@ export class DirtyBitmapReader {
   readonly #core: PushCore;
   readonly #limits: Limits;
   readonly #done: (payload: Uint8Array) => void;
-  readonly #pieces: Uint8Array[] = [];
-  #length = 0;
+  /** One buffer: records may be as short as a byte. */
+  readonly #payload = new ByteBuilder();
 
   constructor(core: PushCore, limits: Limits, done: (payload: Uint8Array) => void) {
     this.#core = core;
@@ -28,10 +28,9 @@ export class DirtyBitmapReader {
     }
     const end = this.#measure(view, off, flags);
     if (end === 0 || !core.has(end)) return 0;
-    this.#pieces.push(buf.slice(off, off + end));
-    this.#length += end;
+    this.#payload.bytes(buf.subarray(off, off + end));
     core.need = 1;
-    if ((flags & DirtyBitmapFlag.eos) !== 0) this.#done(this.#join());
+    if ((flags & DirtyBitmapFlag.eos) !== 0) this.#done(this.#payload.finish());
     return end;
   };
 
@@ -53,21 +52,11 @@ export class DirtyBitmapReader {
         at += 8 + size;
       }
     }
-    if (at > this.#limits.maxDeviceState - this.#length) {
+    if (at > this.#limits.maxDeviceState - this.#payload.length) {
       throw core.error("stream.dirty-bitmap-too-large", "A dirty bitmap is larger than the limit.", {
         expected: `at most ${this.#limits.maxDeviceState} bytes`,
       });
     }
     return at;
-  }
-
-  #join(): Uint8Array {
-    const payload = new Uint8Array(this.#length);
-    let at = 0;
-    for (const piece of this.#pieces) {
-      payload.set(piece, at);
-      at += piece.length;
-    }
-    return payload;
   }
 }

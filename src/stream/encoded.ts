@@ -27,7 +27,17 @@ export class EncodedPages {
     }
     if (this.#page.length !== block.pageSize) this.#page = new Uint8Array(block.pageSize);
     this.#sink.readPage(block, page, this.#page);
-    decodeXbzrle(this.#page, data);
+    try {
+      decodeXbzrle(this.#page, data);
+    } catch (error) {
+      if (!(error instanceof FixedramError)) throw error;
+      throw new FixedramError(
+        error.code,
+        error.message,
+        { block: block.name, page, ...error.details },
+        { cause: error },
+      );
+    }
     this.#sink.writePage(block, page, this.#page);
   }
 

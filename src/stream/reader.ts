@@ -14,7 +14,7 @@ import { PageOutput } from "./page-output.ts";
 import { PushCore, type Step } from "./push.ts";
 import { RamReader } from "./ram-reader.ts";
 import type { BlockEntry, ConfigurationRecord, DeviceRecord } from "./records.ts";
-import { parseVmdesc } from "./vmdesc.ts";
+import { MAX_VMDESC, parseVmdesc } from "./vmdesc.ts";
 
 interface LiveSection {
   readonly kind: "ram" | "dirty-bitmap";
@@ -22,6 +22,9 @@ interface LiveSection {
   readonly version: number;
   ended: boolean;
 }
+
+/** QEMU has one live section for all of RAM and one for all dirty bitmaps, and early sections for a few devices. */
+const MAX_SECTIONS = 1024;
 
 /** Live sections that need a parser of their own, by the name they end in. */
 const unsupportedSections: readonly (readonly [suffix: string, code: string, what: string])[] = [
@@ -56,6 +59,7 @@ export class StreamReader {
   #anyPart = false;
   #tail: DeviceTail | null = null;
   #earlyScanned = 0;
+  #earlyBytes = 0;
 
   constructor(events: StreamEvents, options: StreamReaderOptions = {}) {
     this.#limits = { maxDeviceState: options.maxDeviceState ?? 2 ** 28, maxBlocks: options.maxBlocks ?? 65536 };
@@ -83,6 +87,11 @@ export class StreamReader {
    */
   get chunkOffset(): number {
     return this.#core.origin;
+  }
+
+  /** Absolute offset of the item (a section's header, a command, a record of RAM) that the event being given came from. */
+  get itemOffset(): number {
+    return this.#core.at;
   }
 
   /** The stream's end has been seen. */
@@ -204,6 +213,11 @@ export class StreamReader {
     if (!core.has(length)) return 0;
     const sectionId = view.getUint32(off + 1);
     const name = latin1(buf, off + 6, off + length - 8);
+    if (this.#live.size + this.#early.length >= MAX_SECTIONS) {
+      throw core.error("stream.too-many-sections", "There are more live and early sections than any machine has.", {
+        expected: `at most ${MAX_SECTIONS}`,
+      });
+    }
     if (this.#live.has(sectionId) || this.#early.some((device) => device.sectionId === sectionId)) {
       throw core.error("stream.duplicate-section-id", `Section "${printable(name)}" has an id that is taken.`, {
         found: String(sectionId),
@@ -234,6 +248,12 @@ export class StreamReader {
       throw core.error("stream.section-version", `Section "${name}" has an unknown version.`, {
         expected: String(expected),
         found: String(version),
+      });
+    }
+    if (instance !== 0) {
+      throw core.error("stream.section-instance", `Section "${name}" is not the only one of its kind.`, {
+        expected: "instance 0",
+        found: `instance ${instance}`,
       });
     }
     this.#live.set(sectionId, { kind: name, instance, version, ended: false });
@@ -333,6 +353,12 @@ export class StreamReader {
       payload: buf.slice(off + header, off + footer),
       early: true,
     };
+    this.#earlyBytes += device.payload.length;
+    if (this.#earlyBytes > this.#limits.maxDeviceState) {
+      throw core.error("stream.device-state-too-large", "The early device sections are larger than the limit.", {
+        expected: `at most ${this.#limits.maxDeviceState} bytes`,
+      });
+    }
     this.#early.push(device);
     this.#out.record(device);
     this.#footerId = sectionId;
@@ -366,9 +392,10 @@ export class StreamReader {
     }
     if (!core.has(5)) return 0;
     const length = 5 + view.getUint32(off + 1);
-    if (length > this.#limits.maxDeviceState) {
+    const most = Math.min(MAX_VMDESC, this.#limits.maxDeviceState);
+    if (length - 5 > most) {
       throw core.error("stream.device-state-too-large", "The vmdesc is larger than the limit.", {
-        expected: `at most ${this.#limits.maxDeviceState} bytes`,
+        expected: `at most ${most} bytes`,
       });
     }
     if (!core.has(length)) return 0;

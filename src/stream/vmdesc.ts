@@ -42,6 +42,8 @@ export interface VmdescDevice extends VmdescState {
 
 /** Real ones nest a dozen levels; the bound keeps recursion shallow. */
 const MAX_DEPTH = 128;
+/** Real ones have some 100 KiB; JSON takes up to 30 times its length in memory. */
+export const MAX_VMDESC = 16 * 2 ** 20;
 
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
@@ -70,8 +72,8 @@ const schema = v.object({
   devices: v.array(v.object({ name: v.string(), instance_id: v.pipe(v.number(), v.safeInteger()), ...stateEntries })),
 });
 
-/** Whether brackets outside strings nest at most `limit` deep, so that no recursion over the parsed value runs away. */
-function isShallow(bytes: Uint8Array, limit: number): boolean {
+/** Whether brackets outside strings of JSON nest at most `limit` deep, so that no recursion over the parsed value runs away. */
+export function isShallow(bytes: Uint8Array, limit: number): boolean {
   let depth = 0;
   let inString = false;
   for (let i = 0; i < bytes.length; i++) {
@@ -94,6 +96,7 @@ function isShallow(bytes: Uint8Array, limit: number): boolean {
  * @param offset where the JSON stands, for the error
  */
 export function parseVmdesc(bytes: Uint8Array, offset = 0): Vmdesc {
+  if (bytes.length > MAX_VMDESC) throw invalid(offset, `It is longer than ${MAX_VMDESC} bytes.`);
   if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, `It nests deeper than ${MAX_DEPTH} levels.`);
   let json: unknown;
   try {
@@ -101,7 +104,8 @@ export function parseVmdesc(bytes: Uint8Array, offset = 0): Vmdesc {
   } catch (error) {
     throw invalid(offset, error instanceof Error ? error.message : String(error));
   }
-  const result = v.safeParse(schema, json);
+  // Without the first word a long list of wrong entries would be told one by one.
+  const result = v.safeParse(schema, json, { abortEarly: true });
   if (result.success) return result.output;
   const issue = result.issues[0];
   throw invalid(offset, `${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`);

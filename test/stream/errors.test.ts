@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { capabilitiesOf } from "../../src/stream/configuration.ts";
 import type { StreamReaderOptions } from "../../src/stream/events.ts";
 import { StreamReader } from "../../src/stream/reader.ts";
+import { RecordBudget } from "../../src/stream/record-budget.ts";
 import { StreamWriter } from "../../src/stream/writer.ts";
 import { build, bytesOf, describe_, errorOf, PAGE, piece, preamble, Recorder, readingError } from "./helpers.ts";
 
@@ -86,6 +87,18 @@ const cases: [
   ["sPAPR hash table", preamble, piece.section(1, 3, "spapr/htab", 1), "stream.htab-section"],
   ["s390 storage attributes", preamble, piece.section(1, 3, "s390-stattrib", 1), "stream.stattrib-section"],
   ["old block migration", preamble, piece.section(1, 3, "block", 1), "stream.unsupported-section"],
+  ["RAM instance 1", preamble, piece.section(1, 2, "ram", 4, 1), "stream.section-instance"],
+  [
+    "1025 live sections",
+    build(
+      preamble,
+      ...Array.from({ length: 1024 }, (_, i) =>
+        build(piece.section(1, 10 + i, "dirty-bitmap", 1), bytesOf(1), piece.footer(10 + i)),
+      ),
+    ),
+    piece.section(1, 5, "ram", 4),
+    "stream.too-many-sections",
+  ],
   ["RAM version 3", preamble, piece.section(1, 2, "ram", 3), "stream.section-version"],
   ["dirty-bitmap version 2", preamble, piece.section(1, 2, "dirty-bitmap", 2), "stream.section-version"],
   ["second RAM section", ram, piece.section(1, 3, "ram", 4), "stream.second-ram-section"],
@@ -241,6 +254,19 @@ test("a hand-made configuration with a lying capability list", () => {
   expect(errorOf(() => capabilitiesOf(configuration)).code).toBe("stream.out-of-bounds");
   payload.set([255, 255, 255, 255]);
   expect(errorOf(() => capabilitiesOf(configuration)).code).toBe("stream.capability-count");
+});
+
+test("more records than are kept", () => {
+  const budget = new RecordBudget(2, 100);
+  const record = { kind: "command" as const, command: 6, data: new Uint8Array(60), packaged: null };
+  budget.take(record, 0);
+  expect(errorOf(() => budget.take(record, 65))).toMatchObject({
+    code: "stream.too-many-records",
+    details: { offset: 65 },
+  });
+  const few = new RecordBudget(1);
+  few.take(record, 0);
+  expect(errorOf(() => few.take(record)).code).toBe("stream.too-many-records");
 });
 
 test("a packaged command can't be renumbered", () => {

@@ -1,3 +1,4 @@
+import { unsafe } from "../../bytes/text.ts";
 import type { Notice, Progress } from "../../operations/progress.ts";
 import type { Output } from "../terminal.ts";
 import { errorJson } from "./errors.ts";
@@ -7,9 +8,17 @@ export function schemaOf(command: string): string {
   return `fixedram/${command}/1`;
 }
 
-/** The answer: one object on one line. */
+/** The answer: one object on one line. What could steer a terminal is escaped, which JSON itself does only below U+0020. */
 export function writeJson(output: Output, command: string, answer: object): void {
-  output.write(`${JSON.stringify({ schema: schemaOf(command), ...answer })}\n`);
+  const text = JSON.stringify({ schema: schemaOf(command), ...answer });
+  output.write(`${text.replace(unsafe, escaped)}\n`);
+}
+
+function escaped(character: string): string {
+  return Array.from(
+    { length: character.length },
+    (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+  ).join("");
 }
 
 export function writeJsonError(output: Output, command: string, error: unknown): void {

@@ -39,8 +39,8 @@ export function verifyText(result: VerifyResult, colors: Colors): string {
   ].join("\n")}\n`;
 }
 
-function verdictOf({ sealState, deep }: VerifyResult): string {
-  if (sealState !== "sealed") return "nothing wrong with its structure";
+function verdictOf({ sealState, deep, coverage }: VerifyResult): string {
+  if (sealState !== "sealed" || coverage === null) return "nothing wrong with its structure";
   return deep ? "as it was sealed" : "as it was sealed, as far as the quick check goes";
 }
 

@@ -165,7 +165,10 @@ async function passInput(store: Store, file: FileStore | null, options: InputOpt
   const more = pageSize === undefined ? {} : { pageSize };
   const pass = async (to: StreamEvents, { buffer, drained, onBytes, signal }: PassOptions): Promise<InputFacts> => {
     const events = new PassEvents(store.name, to);
-    const rest = { ...more, drained, ...(signal === undefined ? {} : { signal }) };
+    const onPlace = (place: () => number): void => {
+      events.place = place;
+    };
+    const rest = { ...more, drained, onPlace, ...(signal === undefined ? {} : { signal }) };
     if (packed) {
       await pumpLibvirt(store, libvirt, events, { ...rest, onRead: onBytes });
       return factsOf(events, null, 0);
@@ -207,6 +210,9 @@ function pipeInput(chunks: AsyncIterable<Uint8Array>, { pageSize }: InputOptions
       const { trailing } = await pump(streamOnly(abortable(chunks, signal), name), events, {
         drained,
         onBytes,
+        onPlace: (place) => {
+          events.place = place;
+        },
         ...(pageSize === undefined ? {} : { pageSize }),
         ...(signal === undefined ? {} : { signal }),
       });

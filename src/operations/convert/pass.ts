@@ -17,6 +17,8 @@ export class PassEvents implements StreamEvents {
   configuration: ConfigurationRecord | null = null;
   ramStart: RamStartRecord | null = null;
   runState: string | null = null;
+  /** Where in the input the record being given stands; set once its reader is there. */
+  place: (() => number) | null = null;
   readonly #name: string;
   readonly #to: StreamEvents;
 
@@ -34,7 +36,7 @@ export class PassEvents implements StreamEvents {
         this.configuration = record;
         break;
       case "command":
-        refusePostcopy(record.command, 0);
+        refusePostcopy(record.command, this.place?.());
         break;
       case "ram-start":
         this.ramStart = record;
@@ -58,7 +60,13 @@ export class PassEvents implements StreamEvents {
   }
 
   encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {
-    this.#to.encoded(block, page, kind, data);
+    try {
+      this.#to.encoded(block, page, kind, data);
+    } catch (error) {
+      if (!(error instanceof FixedramError) || error.details.offset !== undefined || this.place === null) throw error;
+      const details = { offset: this.place(), ...error.details };
+      throw new FixedramError(error.code, error.message, details, { cause: error });
+    }
   }
 }
 
@@ -70,6 +78,8 @@ export interface PumpOptions {
   readonly drained?: () => Promise<void>;
   /** Bytes of the input so far. */
   readonly onBytes?: (bytes: number) => void;
+  /** Told, before the first event, how to ask where the record being given stands. */
+  readonly onPlace?: (place: () => number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -86,6 +96,7 @@ export async function pump(
 ): Promise<{ readonly end: number; readonly trailing: number }> {
   const { base = 0, pageSize, drained, onBytes, signal } = options;
   const reader = new StreamReader(events, { base, ...(pageSize === undefined ? {} : { pageSize }) });
+  options.onPlace?.(() => reader.itemOffset);
   let bytes = 0;
   let trailing = 0;
   for await (const chunk of chunks) {

@@ -1,0 +1,66 @@
+/** The sources under test, from src or from a copy that was changed. */
+import { pathToFileURL } from "node:url";
+
+const load = async <T>(root: URL, path: string): Promise<T> => (await import(new URL(path, root).href)) as T;
+
+/** @param folder of the sources; default: the repository's src */
+export async function loadLib(folder = `${import.meta.dirname}/../../src`) {
+  const root = pathToFileURL(`${folder}/`);
+  const [
+    open,
+    verify,
+    input,
+    reader,
+    writer,
+    events,
+    fixed,
+    fixedWriter,
+    assembly,
+    copy,
+    extents,
+    legacy,
+    seal,
+    index,
+  ] = await Promise.all([
+    load<typeof import("../../src/operations/open.ts")>(root, "operations/open.ts"),
+    load<typeof import("../../src/operations/verify.ts")>(root, "operations/verify.ts"),
+    load<typeof import("../../src/operations/convert/input.ts")>(root, "operations/convert/input.ts"),
+    load<typeof import("../../src/stream/reader.ts")>(root, "stream/reader.ts"),
+    load<typeof import("../../src/stream/writer.ts")>(root, "stream/writer.ts"),
+    load<typeof import("../../src/stream/encoded.ts")>(root, "stream/encoded.ts"),
+    load<typeof import("../../src/fixedram/reader.ts")>(root, "fixedram/reader.ts"),
+    load<typeof import("../../src/fixedram/writer.ts")>(root, "fixedram/writer.ts"),
+    load<typeof import("../../src/fixedram/assembly.ts")>(root, "fixedram/assembly.ts"),
+    load<typeof import("../../src/pages/copy.ts")>(root, "pages/copy.ts"),
+    load<typeof import("../../src/pages/extents.ts")>(root, "pages/extents.ts"),
+    load<typeof import("../../src/legacy/reader.ts")>(root, "legacy/reader.ts"),
+    load<typeof import("../../src/fixedram/seal.ts")>(root, "fixedram/seal.ts"),
+    load<typeof import("../../src/legacy/index-file.ts")>(root, "legacy/index-file.ts"),
+  ]);
+  const legacyWriter = await load<typeof import("../../src/legacy/writer.ts")>(root, "legacy/writer.ts");
+  const libvirt = await load<typeof import("../../src/libvirt/header.ts")>(root, "libvirt/header.ts");
+  const libvirtReader = await load<typeof import("../../src/libvirt/reader.ts")>(root, "libvirt/reader.ts");
+  const inspect = await load<typeof import("../../src/operations/inspect.ts")>(root, "operations/inspect.ts");
+  return {
+    ...open,
+    ...verify,
+    ...input,
+    ...reader,
+    ...writer,
+    ...events,
+    ...fixed,
+    ...fixedWriter,
+    ...assembly,
+    ...copy,
+    ...extents,
+    ...legacy,
+    ...seal,
+    ...index,
+    ...legacyWriter,
+    ...libvirt,
+    ...libvirtReader,
+    ...inspect,
+  };
+}
+
+export type Lib = Awaited<ReturnType<typeof loadLib>>;
