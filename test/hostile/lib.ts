@@ -1,7 +1,12 @@
 /** The sources under test, from src or from a copy that was changed. */
+import { existsSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
-const load = async <T>(root: URL, path: string): Promise<T> => (await import(new URL(path, root).href)) as T;
+/** Sources are TypeScript, copies that were changed are JavaScript. */
+export async function load<T>(root: URL, path: string): Promise<T> {
+  const file = new URL(path, root);
+  return (await import(existsSync(file) ? file.href : file.href.replace(/\.ts$/, ".js"))) as T;
+}
 
 /** @param folder of the sources; default: the repository's src */
 export async function loadLib(folder = `${import.meta.dirname}/../../src`) {

@@ -152,7 +152,7 @@ async function passInto(lib: Lib, { bytes, options }: Vector): Promise<string | 
 const noRam = { name: "FixedramError", code: "file.no-ram" };
 
 /** Keeps pages in the plainest way. */
-class PlainSink implements StreamEvents {
+export class PlainSink implements StreamEvents {
   readonly contents = new Map<string, Uint8Array>();
   started = false;
   readonly #encoded: InstanceType<Lib["EncodedPages"]>;
