@@ -299,7 +299,13 @@ describe("openLegacy refuses", () => {
 
   it("a file that shrinks while its pages are unpacked", async () => {
     const store = storeOf(whole(piece.part(2, piece.page(3, 1, "ram"), xbzrle(3, 0, 1, 9))));
-    const shrunk = { ...store, size: store.size, readSync: () => 100, read: store.read.bind(store), name: "s" };
+    const shrunk: { -readonly [key in keyof typeof store]: (typeof store)[key] } = {
+      ...store,
+      size: store.size,
+      read: store.read.bind(store),
+      name: "s",
+    };
+    shrunk.readSync = (target, at) => (target.length === PAGE ? 100 : (store.readSync?.(target, at) ?? 0));
     expect((await errorOf(open(shrunk))).code).toBe("file.truncated");
   });
 
