@@ -53,6 +53,8 @@ _fixedram() {
     translate:--map) :; return ;;
     devices:--instance) :; return ;;
     cpus:--cpu) :; return ;;
+    gdb:--port) :; return ;;
+    gdb:--map) :; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -71,6 +73,7 @@ _fixedram() {
       translate) _fixedram_words "--cpu --map --json --quiet -q --help -h" ;;
       devices) _fixedram_words "--instance --full --json --quiet -q --help -h" ;;
       cpus) _fixedram_words "--cpu --json --quiet -q --help -h" ;;
+      gdb) _fixedram_words "--port --stdio --once --map --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;
@@ -93,9 +96,10 @@ _fixedram() {
     translate) _fixedram_snapshots ;;
     devices) _fixedram_snapshots ;;
     cpus) _fixedram_snapshots ;;
+    gdb) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus doctor completions" ;;
-    "") _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus doctor completions help" ;;
+    help) _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus gdb doctor completions" ;;
+    "") _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus gdb doctor completions help" ;;
   esac
 }
 

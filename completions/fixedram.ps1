@@ -17,6 +17,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'translate' = @('--cpu', '--map', '--json', '--quiet', '-q', '--help', '-h')
     'devices' = @('--instance', '--full', '--json', '--quiet', '-q', '--help', '-h')
     'cpus' = @('--cpu', '--json', '--quiet', '-q', '--help', '-h')
+    'gdb' = @('--port', '--stdio', '--once', '--map', '--json', '--quiet', '-q', '--help', '-h')
     'doctor' = @('--json', '--quiet', '-q', '--help', '-h')
     'completions' = @('--json', '--quiet', '-q', '--help', '-h')
   }
@@ -31,7 +32,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'devices', 'cpus', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

@@ -34,6 +34,7 @@ export { trustSeals } from "./operations/diff/trust.ts";
 export { type DiffOptions, type DiffResult, type DiffSide, diff } from "./operations/diff.ts";
 export { type DoctorOptions, type DoctorReport, doctor, type QemuReport } from "./operations/doctor.ts";
 export { type ExportFormat, type ExportOptions, type ExportResult, exportSnapshot } from "./operations/export.ts";
+export { type GdbOptions, type GdbResult, gdb } from "./operations/gdb.ts";
 export { type CpusOptions, type CpusResult, cpus } from "./operations/inside/cpus.ts";
 export { type DeviceSection, type DevicesOptions, type DevicesResult, devices } from "./operations/inside/devices.ts";
 export { Inside } from "./operations/inside/open.ts";

@@ -64,6 +64,7 @@ const all = [
   "physical",
   "elf",
   "lime",
+  "gdb",
   "operations",
 ];
 
@@ -86,6 +87,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   qemu: [...model, "qmp"],
   diff: model,
   physical: [...model, "machine"],
+  gdb: [...model, "machine"],
   elf: [...model, "machine", "physical"],
   lime: [...model, "machine", "physical"],
   workers: [...formats, "diff", "legacy", "libvirt", "storage", "installation.ts"],
@@ -125,6 +127,7 @@ describe("imports", () => {
       "devices",
       "machine",
       "physical",
+      "gdb",
       "elf",
       "lime",
       "viewer/shared",

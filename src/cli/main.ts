@@ -54,6 +54,7 @@ export const operations: Operations = {
   translateAddress: async (options) => (await import("../operations/inside/translate.ts")).translateAddress(options),
   devices: async (options) => (await import("../operations/inside/devices.ts")).devices(options),
   cpus: async (options) => (await import("../operations/inside/cpus.ts")).cpus(options),
+  gdb: async (options) => (await import("./standard-streams.ts")).gdbHere(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
 

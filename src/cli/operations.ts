@@ -2,6 +2,7 @@ import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations
 import type { DiffOptions, DiffResult } from "../operations/diff.ts";
 import type { DoctorOptions, DoctorReport } from "../operations/doctor.ts";
 import type { ExportOptions, ExportResult } from "../operations/export.ts";
+import type { GdbOptions, GdbResult } from "../operations/gdb.ts";
 import type { CpusOptions, CpusResult } from "../operations/inside/cpus.ts";
 import type { DevicesOptions, DevicesResult } from "../operations/inside/devices.ts";
 import type { ReadOptions, ReadResult } from "../operations/inside/read.ts";
@@ -21,6 +22,11 @@ export interface ConvertCall
   readonly output: string;
   readonly to?: ConvertTarget;
   readonly xml?: string;
+}
+
+/** As on the command line: with `stdio` on this process's own standard input and output. */
+export interface GdbCall extends Omit<GdbOptions, "stdio"> {
+  readonly stdio: boolean;
 }
 
 /**
@@ -43,5 +49,6 @@ export interface Operations {
   translateAddress(options: TranslateOptions): Promise<TranslateResult>;
   devices(options: DevicesOptions): Promise<DevicesResult>;
   cpus(options: CpusOptions): Promise<CpusResult>;
+  gdb(options: GdbCall): Promise<GdbResult>;
   doctor(options: DoctorOptions): Promise<DoctorReport>;
 }

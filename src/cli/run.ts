@@ -26,6 +26,7 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   translate: () => import("./commands/translate.ts"),
   devices: () => import("./commands/devices.ts"),
   cpus: () => import("./commands/cpus.ts"),
+  gdb: () => import("./commands/gdb.ts"),
   doctor: () => import("./commands/doctor.ts"),
   completions: () => import("./commands/completions.ts"),
 };

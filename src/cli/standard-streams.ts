@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { FixedramError, systemError } from "../errors.ts";
 import { type ConvertResult, convert } from "../operations/convert.ts";
-import type { ConvertCall } from "./operations.ts";
+import { type GdbResult, gdb } from "../operations/gdb.ts";
+import type { ConvertCall, GdbCall } from "./operations.ts";
 
 /** `fixedram convert` with `-` for this process's own standard input and output. */
 export async function convertHere(call: ConvertCall): Promise<ConvertResult> {
@@ -19,6 +20,17 @@ export async function convertHere(call: ConvertCall): Promise<ConvertResult> {
   } finally {
     // Left open it would keep this process, waiting for what nobody reads.
     if (input === "-") process.stdin.destroy();
+  }
+}
+
+/** `fixedram gdb`, with --stdio on this process's own standard input and output. */
+export async function gdbHere({ stdio, ...call }: GdbCall): Promise<GdbResult> {
+  if (!stdio) return await gdb(call);
+  refuseTerminal(process.stdin.isTTY, "Standard input", "target remote | fixedram gdb FILE --stdio");
+  try {
+    return await gdb({ ...call, stdio: { input: process.stdin, output: process.stdout } });
+  } finally {
+    process.stdin.destroy();
   }
 }
 

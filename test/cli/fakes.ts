@@ -5,6 +5,7 @@ import type { ConvertResult } from "../../src/operations/convert.ts";
 import type { DiffResult } from "../../src/operations/diff.ts";
 import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { ExportResult } from "../../src/operations/export.ts";
+import type { GdbResult } from "../../src/operations/gdb.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
 import type { RepairResult } from "../../src/operations/repair.ts";
 import type { ResumeResult } from "../../src/operations/resume.ts";
@@ -273,6 +274,17 @@ export const exported: ExportResult = {
   notices: [],
 };
 
+export const served: GdbResult = {
+  path: "web.fram",
+  machine: "pc-q35-7.2",
+  address: "127.0.0.1:1234",
+  cpus: 2,
+  sessions: 1,
+  packets: 231,
+  time: 65_000,
+  notices: [],
+};
+
 export const examined: DoctorReport = {
   node: "v20.20.2",
   platform: "linux-x64",
@@ -335,6 +347,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     translateAddress: refuse("translateAddress"),
     devices: refuse("devices"),
     cpus: refuse("cpus"),
+    gdb: refuse("gdb"),
     doctor: refuse("doctor"),
     ...some,
   };
@@ -356,6 +369,7 @@ export const fakes: Operations = {
   diff: async ({ a, b }) => ({ ...compared, a: { ...compared.a, path: a }, b: { ...compared.b, path: b } }),
   exportSnapshot: async ({ file, output }) => ({ ...exported, input: { ...exported.input, path: file }, path: output }),
   ...insideFakes,
+  gdb: async ({ file }) => ({ ...served, path: file }),
   doctor: async () => examined,
 };
 

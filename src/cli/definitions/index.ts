@@ -10,6 +10,7 @@ import { devices } from "./devices.ts";
 import { diff } from "./diff.ts";
 import { doctor } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
+import { gdb } from "./gdb.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
 import { read } from "./read.ts";
@@ -42,6 +43,7 @@ export const commands: readonly CommandDefinition[] = [
   translate,
   devices,
   cpus,
+  gdb,
   doctor,
   completions,
 ];
