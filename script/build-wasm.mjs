@@ -4,7 +4,7 @@ import wabt from "wabt";
 
 const source = new URL("../src/bytes/page-digest.wat", import.meta.url);
 const target = new URL("../src/bytes/page-digest-wasm.ts", import.meta.url);
-const module = (await wabt()).parseWat("page-digest.wat", readFileSync(source), { simd: true });
+const module = (await wabt()).parseWat("page-digest.wat", readFileSync(source, "utf8"), { simd: true });
 const { buffer } = module.toBinary({});
 const lines =
   Buffer.from(buffer)

@@ -77,17 +77,31 @@ describe("PageBitmap", () => {
     }
   });
 
-  it("scans the bitmap of 1 TiB in tens of milliseconds", () => {
+  it("scans the bitmap of 1 TiB no slower than its bytes can be looked at one by one", () => {
     const map = new PageBitmap(2 ** 28);
     map.set(2 ** 28 - 1);
     map.setRange(2 ** 27, 2 ** 26);
-    map.nextSet(0);
-    const start = performance.now();
-    expect(map.nextSet(0)).toBe(2 ** 27);
-    expect(map.nextClear(2 ** 27)).toBe(2 ** 27 + 2 ** 26);
-    expect(map.nextSet(2 ** 27 + 2 ** 26)).toBe(2 ** 28 - 1);
-    expect(map.count()).toBe(2 ** 26 + 1);
-    expect(performance.now() - start).toBeLessThan(200);
+    const quickest = (work: () => void): number => {
+      const times = Array.from({ length: 5 }, () => {
+        const start = performance.now();
+        work();
+        return performance.now() - start;
+      });
+      return Math.min(...times);
+    };
+    const scan = quickest(() => {
+      expect(map.nextSet(0)).toBe(2 ** 27);
+      expect(map.nextClear(2 ** 27)).toBe(2 ** 27 + 2 ** 26);
+      expect(map.nextSet(2 ** 27 + 2 ** 26)).toBe(2 ** 28 - 1);
+      expect(map.count()).toBe(2 ** 26 + 1);
+    });
+    let sum = 0;
+    const look = quickest(() => {
+      for (const byte of map.bytes) sum += byte;
+    });
+    expect(sum).toBeGreaterThan(0);
+    // It goes over them twice; page by page it would take eight times as long.
+    expect(scan).toBeLessThan(2 * look);
   });
 
   it("counts pages past 2^31", () => {

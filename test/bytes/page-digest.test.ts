@@ -44,7 +44,7 @@ describe("PageHasher", () => {
   const hasher = new PageHasher(2 ** 20);
 
   it("is the compiled page-digest.wat", async () => {
-    const source = readFileSync(new URL("../../src/bytes/page-digest.wat", import.meta.url));
+    const source = readFileSync(new URL("../../src/bytes/page-digest.wat", import.meta.url), "utf8");
     const { buffer } = (await wabt()).parseWat("page-digest.wat", source, { simd: true }).toBinary({});
     expect(Buffer.from(buffer).toString("base64"), "run: node script/build-wasm.mjs").toBe(pageDigestWasm);
   });
