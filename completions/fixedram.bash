@@ -51,6 +51,13 @@ _fixedram() {
     read:--map) :; return ;;
     translate:--cpu) :; return ;;
     translate:--map) :; return ;;
+    search:--block) :; return ;;
+    search:--limit) :; return ;;
+    search:--map) :; return ;;
+    strings:--min) :; return ;;
+    strings:--block) :; return ;;
+    strings:--limit) :; return ;;
+    strings:--map) :; return ;;
     devices:--instance) :; return ;;
     cpus:--cpu) :; return ;;
     gdb:--port) :; return ;;
@@ -71,6 +78,8 @@ _fixedram() {
       export) _fixedram_words "--format --map --json --quiet -q --help -h" ;;
       read) _fixedram_words "--block --physical --virtual --cpu --map --hex --raw --u64 --string --json --quiet -q --help -h" ;;
       translate) _fixedram_words "--cpu --map --json --quiet -q --help -h" ;;
+      search) _fixedram_words "--as-hex --regex --utf16 --ignore-case -i --block --limit --map --json --quiet -q --help -h" ;;
+      strings) _fixedram_words "--min --utf16 --block --limit --map --json --quiet -q --help -h" ;;
       devices) _fixedram_words "--instance --full --json --quiet -q --help -h" ;;
       cpus) _fixedram_words "--cpu --json --quiet -q --help -h" ;;
       gdb) _fixedram_words "--port --stdio --once --map --json --quiet -q --help -h" ;;
@@ -94,12 +103,14 @@ _fixedram() {
     export) _fixedram_snapshots ;;
     read) _fixedram_snapshots ;;
     translate) _fixedram_snapshots ;;
+    search) _fixedram_snapshots ;;
+    strings) _fixedram_snapshots ;;
     devices) _fixedram_snapshots ;;
     cpus) _fixedram_snapshots ;;
     gdb) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus gdb doctor completions" ;;
-    "") _fixedram_words "save resume info map view verify seal repair convert diff export read translate devices cpus gdb doctor completions help" ;;
+    help) _fixedram_words "save resume info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions" ;;
+    "") _fixedram_words "save resume info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions help" ;;
   esac
 }
 

@@ -15,6 +15,8 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'export' = @('--format', '--map', '--json', '--quiet', '-q', '--help', '-h')
     'read' = @('--block', '--physical', '--virtual', '--cpu', '--map', '--hex', '--raw', '--u64', '--string', '--json', '--quiet', '-q', '--help', '-h')
     'translate' = @('--cpu', '--map', '--json', '--quiet', '-q', '--help', '-h')
+    'search' = @('--as-hex', '--regex', '--utf16', '--ignore-case', '-i', '--block', '--limit', '--map', '--json', '--quiet', '-q', '--help', '-h')
+    'strings' = @('--min', '--utf16', '--block', '--limit', '--map', '--json', '--quiet', '-q', '--help', '-h')
     'devices' = @('--instance', '--full', '--json', '--quiet', '-q', '--help', '-h')
     'cpus' = @('--cpu', '--json', '--quiet', '-q', '--help', '-h')
     'gdb' = @('--port', '--stdio', '--once', '--map', '--json', '--quiet', '-q', '--help', '-h')
@@ -32,7 +34,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'search', 'strings', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

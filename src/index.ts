@@ -39,6 +39,14 @@ export { type CpusOptions, type CpusResult, cpus } from "./operations/inside/cpu
 export { type DeviceSection, type DevicesOptions, type DevicesResult, devices } from "./operations/inside/devices.ts";
 export { Inside } from "./operations/inside/open.ts";
 export { type ReadOptions, type ReadResult, read } from "./operations/inside/read.ts";
+export {
+  type SearchHit,
+  type SearchOptions,
+  type SearchResult,
+  type StringsOptions,
+  search,
+  strings,
+} from "./operations/inside/search.ts";
 export { type TranslateOptions, type TranslateResult, translateAddress } from "./operations/inside/translate.ts";
 export type { InsideOptions, MapUsed } from "./operations/inside/with.ts";
 export {

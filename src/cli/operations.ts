@@ -6,6 +6,7 @@ import type { GdbOptions, GdbResult } from "../operations/gdb.ts";
 import type { CpusOptions, CpusResult } from "../operations/inside/cpus.ts";
 import type { DevicesOptions, DevicesResult } from "../operations/inside/devices.ts";
 import type { ReadOptions, ReadResult } from "../operations/inside/read.ts";
+import type { SearchOptions, SearchResult, StringsOptions } from "../operations/inside/search.ts";
 import type { TranslateOptions, TranslateResult } from "../operations/inside/translate.ts";
 import type { BlockMap, LookOptions, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
@@ -47,6 +48,8 @@ export interface Operations {
   exportSnapshot(options: ExportOptions): Promise<ExportResult>;
   read(options: ReadOptions): Promise<ReadResult>;
   translateAddress(options: TranslateOptions): Promise<TranslateResult>;
+  search(options: SearchOptions): Promise<SearchResult>;
+  strings(options: StringsOptions): Promise<SearchResult>;
   devices(options: DevicesOptions): Promise<DevicesResult>;
   cpus(options: CpusOptions): Promise<CpusResult>;
   gdb(options: GdbCall): Promise<GdbResult>;

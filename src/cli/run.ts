@@ -24,6 +24,8 @@ const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   export: () => import("./commands/export.ts"),
   read: () => import("./commands/read.ts"),
   translate: () => import("./commands/translate.ts"),
+  search: () => import("./commands/search.ts"),
+  strings: () => import("./commands/strings.ts"),
   devices: () => import("./commands/devices.ts"),
   cpus: () => import("./commands/cpus.ts"),
   gdb: () => import("./commands/gdb.ts"),

@@ -9,6 +9,7 @@ export const tasks = {
   "screen-pages": () => import("./tasks/screen-pages.ts"),
   "copy-pages": () => import("./tasks/copy-pages.ts"),
   classify: () => import("./tasks/classify.ts"),
+  search: () => import("./tasks/search.ts"),
 } satisfies TaskTable;
 
 export type Tasks = typeof tasks;

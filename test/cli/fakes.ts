@@ -345,6 +345,8 @@ export function operationsWith(some: Partial<Operations>): Operations {
     exportSnapshot: refuse("exportSnapshot"),
     read: refuse("read"),
     translateAddress: refuse("translateAddress"),
+    search: refuse("search"),
+    strings: refuse("strings"),
     devices: refuse("devices"),
     cpus: refuse("cpus"),
     gdb: refuse("gdb"),

@@ -2,6 +2,7 @@
 import type { Operations } from "../../src/cli/operations.ts";
 import type { CpusResult } from "../../src/operations/inside/cpus.ts";
 import type { DevicesResult } from "../../src/operations/inside/devices.ts";
+import type { SearchHit, SearchResult } from "../../src/operations/inside/search.ts";
 import type { TranslateResult } from "../../src/operations/inside/translate.ts";
 import { x86 } from "../machine/sample.ts";
 
@@ -138,7 +139,26 @@ export const cpuStates: CpusResult = {
   ],
 };
 
-export const insideFakes: Pick<Operations, "read" | "translateAddress" | "devices" | "cpus"> = {
+export const hit: SearchHit = {
+  block: "pc.ram",
+  offset: 0x1304010,
+  length: 8,
+  physical: 0x1_0130_4010,
+  context: new TextEncoder().encode("my password is\0\x1b\n"),
+  before: 3,
+};
+
+export const searched: SearchResult = {
+  path: "web.fram",
+  hits: 1,
+  searched: 2 ** 28,
+  data: 2 ** 28,
+  stopped: null,
+  map: recorded,
+  time: 120,
+};
+
+export const insideFakes: Pick<Operations, "search" | "strings" | "read" | "translateAddress" | "devices" | "cpus"> = {
   read: async ({ file, address, length, space, onBytes }) => {
     const bytes = memory.subarray(0, length);
     await onBytes(bytes, address);
@@ -153,6 +173,14 @@ export const insideFakes: Pick<Operations, "read" | "translateAddress" | "device
     };
   },
   translateAddress: async ({ file }) => ({ ...translated, path: file }),
+  search: async ({ file, onHit }) => {
+    await onHit(hit);
+    return { ...searched, path: file };
+  },
+  strings: async ({ file, onHit }) => {
+    await onHit({ ...hit, physical: null, context: new TextEncoder().encode("tab\tand \\") });
+    return { ...searched, path: file };
+  },
   devices: async ({ file }) => ({ ...deviceTrees, path: file, devices: deviceTrees.devices.slice(0, 1) }),
   cpus: async ({ file }) => ({ ...cpuStates, path: file }),
 };

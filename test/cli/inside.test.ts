@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ReadOptions } from "../../src/operations/inside/read.ts";
 import { cli, fakes } from "./fakes.ts";
-import { deviceTrees, insideFakes, memory, translated } from "./inside-fakes.ts";
+import { deviceTrees, insideFakes, memory, searched, translated } from "./inside-fakes.ts";
 
 async function answer(line: string, more: Parameters<typeof cli>[2] = {}): Promise<string> {
   const { code, stdout, stderr } = await cli(line.split(" "), fakes, more);
@@ -149,6 +149,81 @@ describe("translate", () => {
       ",
       ]
     `);
+  });
+});
+
+describe("search", () => {
+  test("hits with what is around them", async () => {
+    expect(await answer("search web.fram password")).toMatchInlineSnapshot(`
+      "
+      0x0001_0130_4010  pc.ram+0x0130_4010  my password is...
+      "
+    `);
+    expect(await answer("strings web.fram")).toMatchInlineSnapshot(`
+      "
+      -            pc.ram+0x0130_4010  tab\\x09and \\\\
+      "
+    `);
+  });
+
+  test("what is looked for reaches the operation", async () => {
+    const given: object[] = [];
+    const ask = (line: string) =>
+      cli(line.split(" "), {
+        search: async ({ onHit, signal, onProgress, onNotice, ...rest }) => {
+          given.push(rest);
+          return searched;
+        },
+        strings: async ({ onHit, signal, onProgress, onNotice, ...rest }) => {
+          given.push(rest);
+          return searched;
+        },
+      });
+    await ask("search f de??ad --as-hex --limit 3 --block pc.ram");
+    await ask("search f a+ --regex -i --map q35");
+    await ask("search f x --utf16");
+    await ask("strings f --min 4 --utf16");
+    expect(given).toEqual([
+      { file: "f", pattern: "de??ad", as: "hex", utf16: false, ignoreCase: false, limit: 3, block: "pc.ram" },
+      { file: "f", pattern: "a+", as: "regex", utf16: false, ignoreCase: true, map: "q35" },
+      { file: "f", pattern: "x", as: "text", utf16: true, ignoreCase: false },
+      { file: "f", least: 4, utf16: true },
+    ]);
+    expect(await refused("search f x --utf16 --regex")).toEqual([2, "usage.together"]);
+  });
+
+  test("nothing found is exit code 1; more than the limit is said", async () => {
+    expect((await cli(["search", "f", "x"], { search: async () => ({ ...searched, hits: 0 }) })).code).toBe(1);
+    const { code, stderr } = await cli(["search", "f", "x", "--limit", "1"], {
+      search: async () => ({ ...searched, stopped: "limit" }),
+    });
+    expect([code, stderr]).toEqual([0, "note: There are more than 1 hits; --limit N shows N.\n"]);
+  });
+
+  test("ended by Ctrl-C it leaves what was found", async () => {
+    const signals = {
+      abort: new AbortController().signal,
+      received: () => "SIGINT" as const,
+      handOver: () => undefined,
+    };
+    const stopped = {
+      ...insideFakes,
+      search: async (o: Parameters<typeof insideFakes.search>[0]) => ({
+        ...(await insideFakes.search(o)),
+        stopped: "signal" as const,
+      }),
+    };
+    const text = await cli(["search", "f", "x"], stopped, { signals });
+    expect([text.code, text.stdout.length > 0, text.stderr]).toEqual([
+      130,
+      true,
+      "note: The search was ended; there may be more.\n",
+    ]);
+    const json = await cli(["search", "f", "x", "--json"], stopped, { signals });
+    expect([json.code, JSON.parse(json.stdout)]).toMatchObject([
+      130,
+      { stopped: "signal", count: 1, hits: [{ offset: 0x1304010 }] },
+    ]);
   });
 });
 

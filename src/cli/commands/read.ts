@@ -78,7 +78,7 @@ function spaceOf(invocation: Invocation): "physical" | "virtual" | { readonly bl
   return invocation.flag("virtual") ? "virtual" : "physical";
 }
 
-function together(names: readonly string[]): FixedramError {
+export function together(names: readonly string[]): FixedramError {
   return new FixedramError("usage.together", "options that exclude each other were given together", {
     found: names.map((name) => `--${name}`).join(", "),
     expected: "one of them",

@@ -18,6 +18,7 @@ import { repair } from "./repair.ts";
 import { resume } from "./resume.ts";
 import { save } from "./save.ts";
 import { seal } from "./seal.ts";
+import { search, strings } from "./search.ts";
 import { translate } from "./translate.ts";
 import type { CommandDefinition, OptionDefinition } from "./types.ts";
 import { verify } from "./verify.ts";
@@ -41,6 +42,8 @@ export const commands: readonly CommandDefinition[] = [
   exportCommand,
   read,
   translate,
+  search,
+  strings,
   devices,
   cpus,
   gdb,
@@ -56,7 +59,7 @@ export const programOptions: readonly OptionDefinition[] = [
 
 export const exitCodes: readonly { readonly code: string; readonly text: string }[] = [
   { code: "0", text: "fine" },
-  { code: "1", text: "it differs, or is damaged" },
+  { code: "1", text: "it differs, is damaged, or is not there" },
   { code: "2", text: "the command line is wrong" },
   { code: "3", text: "not a snapshot that can be read" },
   { code: "4", text: "QEMU or its control socket refused or failed" },

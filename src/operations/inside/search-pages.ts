@@ -1,0 +1,167 @@
+import type { RamBlock } from "../../pages/block.ts";
+import { dataBytes } from "../../pages/count.ts";
+import type { PageMap } from "../../pages/map.ts";
+import type { Store } from "../../pages/store.ts";
+import { reachOf, type Scan } from "../../search/pattern.ts";
+import { planBlock, type SearchJob } from "../../search/plan.ts";
+import { type Found, hitFields, Searcher, type SearchLimits } from "../../search/searcher.ts";
+import { descriptorOf } from "../../storage/descriptor.ts";
+import { WorkerPool } from "../../workers/pool.ts";
+import { type Descriptor, truncated } from "../../workers/tasks/compare.ts";
+
+/** Something that was found. */
+export interface MemoryHit {
+  readonly block: RamBlock;
+  /** Bytes in the block. */
+  readonly offset: number;
+  readonly length: number;
+  /** The hit with what stands around it; `before` bytes of it stand before the hit. Of a string: the string. */
+  readonly context: Uint8Array;
+  readonly before: number;
+}
+
+export interface SearchPagesOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Only in these blocks. */
+  readonly blocks: readonly RamBlock[];
+  /** Hits at most. */
+  readonly most: number;
+  /** Bytes of context before and after a hit. */
+  readonly context: { readonly before: number; readonly after: number };
+  /** Threads at most; 0: none. Default: as many as there are processors, and none for little data. */
+  readonly threads?: number | undefined;
+  /** Bytes of data that were searched since the last call. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
+/** Below this many bytes of data a thread takes longer to start than to do its work. */
+const worthThreads = 64 * 2 ** 20;
+
+/**
+ * Gives every hit in the pages that hold data, in block order. Pages of zeros are not searched, but a hit may reach into them.
+ * Memory: a few jobs' plans, a window of 1 MiB a thread.
+ *
+ * @throws `file.truncated`, `system.*`; the signal's reason
+ */
+export async function* searchPages(
+  map: PageMap,
+  scan: Scan,
+  options: SearchPagesOptions,
+): AsyncGenerator<MemoryHit, void, undefined> {
+  const { context, most, signal, onBytes } = options;
+  const limits: SearchLimits = { ...context, hits: most };
+  const { before, after } = reachOf(scan);
+  const margin = Math.max(before + context.before, after + context.after);
+  const engine = await engineFor(map, scan, limits, options);
+  const isRegex = scan.kind === "regex";
+  try {
+    for (const block of options.blocks) {
+      let free = 0;
+      for await (const [job, found] of inOrder(planBlock(map, block, margin), engine, signal)) {
+        for (const hit of hitsOf(found, block)) {
+          // An expression's matches don't overlap, whichever part they begin in.
+          if (isRegex && hit.offset < free) continue;
+          free = hit.offset + hit.length;
+          yield hit;
+        }
+        onBytes?.(job.to - job.data);
+      }
+    }
+  } finally {
+    await engine.close();
+  }
+}
+
+function* hitsOf({ hits, bytes }: Found, block: RamBlock): Generator<MemoryHit, void, undefined> {
+  let at = 0;
+  for (let i = 0; i < hits.length; i += hitFields) {
+    const count = hits[i + 3] ?? 0;
+    const context = bytes.subarray(at, at + count);
+    yield { block, offset: hits[i] ?? 0, length: hits[i + 1] ?? 0, before: hits[i + 2] ?? 0, context };
+    at += count;
+  }
+}
+
+async function* inOrder(
+  plan: Generator<SearchJob, void, undefined>,
+  engine: Engine,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<readonly [SearchJob, Found], void, undefined> {
+  const working: { readonly job: SearchJob; readonly found: Promise<Found> }[] = [];
+  try {
+    for (let more = true; more || working.length > 0; ) {
+      while (more && working.length < engine.depth) {
+        const next = plan.next();
+        more = next.done !== true;
+        if (next.done === true) break;
+        const found = engine.search(next.value, signal);
+        // Awaited in its turn.
+        found.catch(() => {});
+        working.push({ job: next.value, found });
+      }
+      const first = working.shift();
+      if (first === undefined) break;
+      const found = await first.found;
+      signal?.throwIfAborted();
+      yield [first.job, found];
+    }
+  } finally {
+    await Promise.allSettled(working.map(({ found }) => found));
+  }
+}
+
+interface Engine {
+  /** Jobs to have under way. */
+  readonly depth: number;
+  search(job: SearchJob, signal: AbortSignal | undefined): Promise<Found>;
+  close(): Promise<void>;
+}
+
+async function engineFor(
+  map: PageMap,
+  scan: Scan,
+  limits: SearchLimits,
+  { threads, signal }: SearchPagesOptions,
+): Promise<Engine> {
+  const files = descriptorsOf(map.stores);
+  const none = threads === 0 || (threads === undefined && (await dataBytes(map, signal)) < worthThreads);
+  if (none || files === null) return hereEngine(map.stores, scan, limits);
+  const pool = new WorkerPool(threads === undefined ? {} : { size: threads });
+  return {
+    depth: 2 * pool.size,
+    search: (job, signalled) => pool.run("search", { job, scan, limits, files }, { signal: signalled }),
+    close: () => pool.close(),
+  };
+}
+
+function descriptorsOf(stores: readonly Store[]): readonly Descriptor[] | null {
+  const found: Descriptor[] = [];
+  for (const store of stores) {
+    const fd = descriptorOf(store);
+    if (fd === null) return null;
+    found.push({ fd, name: store.name });
+  }
+  return found;
+}
+
+/** In this thread, for any store; one job at a time. */
+function hereEngine(stores: readonly Store[], scan: Scan, limits: SearchLimits): Engine {
+  const searcher = new Searcher(scan, limits);
+  return {
+    depth: 1,
+    async search(job, signal) {
+      searcher.begin(job);
+      for (let reads = searcher.next(); reads !== null; reads = searcher.next()) {
+        for (const { store, position, target } of reads) {
+          const from = stores[store];
+          if (from === undefined) throw new RangeError("no such store");
+          const count = await from.read(target, position, signal);
+          if (count < target.length) throw truncated(from.name, position + count);
+        }
+        searcher.scan();
+      }
+      return searcher.finish();
+    },
+    async close() {},
+  };
+}

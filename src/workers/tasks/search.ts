@@ -1,0 +1,40 @@
+import { readSync } from "node:fs";
+import { systemError } from "../../errors.ts";
+import type { Scan } from "../../search/pattern.ts";
+import type { SearchJob } from "../../search/plan.ts";
+import { type Found, type Read, Searcher, type SearchLimits } from "../../search/searcher.ts";
+import type { TaskContext } from "../protocol.ts";
+import { type Descriptor, truncated } from "./compare.ts";
+
+export interface SearchInput {
+  readonly job: SearchJob;
+  readonly scan: Scan;
+  readonly limits: SearchLimits;
+  /** The stores that the job's runs count in. */
+  readonly files: readonly Descriptor[];
+}
+
+/** Searches one job. */
+export function run({ job, scan, limits, files }: SearchInput, context: TaskContext): Found {
+  const searcher = new Searcher(scan, limits);
+  searcher.begin(job);
+  for (let reads = searcher.next(); reads !== null && !context.cancelled(); reads = searcher.next()) {
+    for (const read of reads) readWhole(files[read.store], read);
+    searcher.scan();
+  }
+  return searcher.finish();
+}
+
+function readWhole(file: Descriptor | undefined, { position, target }: Read): void {
+  if (file === undefined) throw new RangeError("no such store");
+  let done = 0;
+  try {
+    while (done < target.length) {
+      const count = readSync(file.fd, target, done, target.length - done, position + done);
+      if (count === 0) throw truncated(file.name, position + done);
+      done += count;
+    }
+  } catch (error) {
+    throw systemError(error, file.name, `Reading at byte ${position + done}`);
+  }
+}
