@@ -65,13 +65,14 @@ for (const site of wanted) {
   const { killedBy, reached } = await run(site.id);
   if (killedBy !== null) killed++;
   else if (justified(site) !== null) excused.push(site);
-  else survivors.push({ ...site, reached });
+  else {
+    survivors.push({ ...site, reached });
+    console.log(`${site.file}:${site.line}  ${reached === 0 ? "never reached  " : ""}${site.text}`);
+  }
   // A new process finds out first what reaches what.
   if (child === null) await run(-1);
 }
 (child as ChildProcess | null)?.kill();
-for (const { file, line, text, reached } of survivors)
-  console.log(`${file}:${line}  ${reached === 0 ? "never reached  " : ""}${text}`);
 const seconds = Math.round((performance.now() - began) / 1000);
 const result = { checks: wanted.length, killed, excused: excused.length, survivors: survivors.length, seconds };
 writeFileSync(
