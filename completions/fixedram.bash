@@ -32,6 +32,7 @@ _fixedram() {
     save:--max-time) :; return ;;
     save:--max-rounds) :; return ;;
     save:--on-limit) _fixedram_words "stop abort"; return ;;
+    save:--transport) _fixedram_words "auto stream multifd"; return ;;
     save:--socket-dir) _fixedram_folders; return ;;
     resume:--qmp) _fixedram_files; return ;;
     resume:--id) :; return ;;
@@ -65,7 +66,7 @@ _fixedram() {
   esac
   if [[ $cur == -* ]]; then
     case $command in
-      save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --socket-dir --force --json --quiet -q --help -h" ;;
+      save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --socket-dir --force --json --quiet -q --help -h" ;;
       resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --socket-dir --force --big-endian --json --quiet -q --help -h" ;;
       info) _fixedram_words "--keep-index --big-endian --json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --keep-index --big-endian --json --quiet -q --help -h" ;;

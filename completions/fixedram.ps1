@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
   $options = @{
-    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'resume' = @('--qmp', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--keep-index', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--keep-index', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
@@ -27,6 +27,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'save --mode' = @('stop', 'live', 'background')
     'save --then' = @('resume', 'pause', 'quit')
     'save --on-limit' = @('stop', 'abort')
+    'save --transport' = @('auto', 'stream', 'multifd')
     'convert --to' = @('fixed-ram', 'stream', 'libvirt-sparse', 'raw')
     'export --format' = @('elf', 'kdump', 'lime', 'raw')
     'completions' = @('bash', 'zsh', 'fish', 'powershell')

@@ -137,8 +137,34 @@ export class PageBitmap {
   #clearPastEnd(): void {
     const lastByte = Math.floor(this.pages / 8);
     const kept = this.pages - lastByte * 8;
-    if (lastByte < this.bytes.length) this.bytes[lastByte] = (this.bytes[lastByte] ?? 0) & ((1 << kept) - 1);
+    const byte = this.bytes[lastByte] ?? 0;
+    const right = byte & ((1 << kept) - 1);
+    // Memory that other threads have begun to use is right already, and must not be written to.
+    if (byte !== right) this.bytes[lastByte] = right;
     this.bytes.fill(0, lastByte + 1);
+  }
+}
+
+/**
+ * A bitmap that several threads set and clear bits of, each of other pages at a time: single bits with one indivisible
+ * operation, for the pages of one byte may be another thread's. Scans are for when nobody changes it.
+ */
+export class SharedBitmap extends PageBitmap {
+  /** @param memory of {@link bitmapBytes} bytes; default: new */
+  constructor(pages: number, memory: SharedArrayBuffer = new SharedArrayBuffer(bitmapBytes(pages))) {
+    super(pages, new Uint8Array(memory));
+  }
+
+  override set(page: number): boolean {
+    const index = Math.floor(page / 8);
+    const mask = 1 << (page - index * 8);
+    return (Atomics.or(this.bytes, index, mask) & mask) !== 0;
+  }
+
+  override clear(page: number): boolean {
+    const index = Math.floor(page / 8);
+    const mask = 1 << (page - index * 8);
+    return (Atomics.and(this.bytes, index, ~mask) & mask) !== 0;
   }
 }
 

@@ -84,8 +84,10 @@ export class FixedRamAssembly implements StreamEvents {
         if (!this.#inPart) this.#footer(record);
         this.#inPart = false;
         return;
-      case "ram-eos":
       case "ram-flush":
+        // It orders multifd channels among each other. QEMU refuses to find one in a file.
+        return;
+      case "ram-eos":
       case "ram-hook":
         if (!this.#inPart) this.#keep(record);
         return;

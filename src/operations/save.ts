@@ -1,5 +1,6 @@
 import type { Notice, OperationContext } from "./progress.ts";
 import { SaveRun } from "./save/run.ts";
+import type { SaveTransport } from "./save/transport.ts";
 
 export type SaveMode = "stop" | "live" | "background";
 export type ThenAction = "resume" | "pause" | "quit";
@@ -22,6 +23,8 @@ export interface SaveOptions extends OperationContext {
   readonly maxRounds?: number;
   /** Live only, default `stop`: the guest is stopped and the rest saved; `abort`: the save fails, the guest goes on. */
   readonly onLimit?: OnLimit;
+  /** How pages come out of QEMU; default `auto`: the fastest way there is. */
+  readonly transport?: "auto" | SaveTransport;
   /** Folder for our migration socket, reachable by QEMU's user. */
   readonly socketDir?: string;
   /** Go on where a combination is known to lose guest memory. */
@@ -36,6 +39,9 @@ export interface SaveResult {
   readonly id: string;
   readonly mode: SaveMode;
   readonly then: ThenAction;
+  /** How pages came out of QEMU, and why so: one sentence. */
+  readonly transport: SaveTransport;
+  readonly transportReason: string;
   readonly qemuVersion: string;
   readonly machine: string;
   readonly guestName: string | null;

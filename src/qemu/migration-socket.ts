@@ -5,8 +5,11 @@ import type { PrivateFolder } from "./private-folder.ts";
 
 /** Who takes the bytes of a migration socket. */
 export interface Receiver {
-  /** The chunk is one buffer, used again: valid until the call returns. What it throws fails `ended`; reading stops. */
-  chunk(bytes: Uint8Array): void;
+  /**
+   * The chunk is one buffer, used again: valid until the call returns, or the promise settles that it returns when it needs time;
+   * nothing is read meanwhile. What it throws fails `ended`; reading stops.
+   */
+  chunk(bytes: Uint8Array): void | Promise<void>;
   /** Where chunks are to be put, if the receiver has a place for them; it decides how large they get, too. */
   readonly buffer?: Uint8Array;
 }
@@ -27,12 +30,22 @@ export interface AcceptOptions {
   readonly limit?: number;
 }
 
+/** A connection beside the first one, for whoever reads from its descriptor: a thread. Nothing here reads from it. */
+export interface ChannelConnection {
+  /** Not blocking. Valid until `close`. */
+  readonly fd: number;
+  /** To be called when nobody reads any more. */
+  close(): void;
+}
+
 export interface MigrationListener {
   /** For the `migrate` command. */
   readonly uri: string;
+  /** Of multifd, in the order they came; as many as the listener was made for. Fails when `signal` aborts before. */
+  channels(signal: AbortSignal): Promise<readonly ChannelConnection[]>;
   /** The first connection; later ones are closed. Fails when `signal` aborts before there is one. */
   accept(receiver: Receiver, signal: AbortSignal, options?: AcceptOptions): Promise<MigrationConnection>;
-  /** Also ends a connection that nobody accepted. */
+  /** Also ends connections that nobody accepted, or asked for. */
   close(): void;
 }
 
@@ -43,14 +56,34 @@ const CHUNK = 1024 * 1024;
 const LONGEST_PAUSE = 60_000;
 
 /**
- * Listens on a unix socket in a private folder for the one connection QEMU makes.
+ * Listens on a unix socket in a private folder for the connections QEMU makes: the main one first, which is where it begins.
  *
+ * @param channels how many more it makes
  * @throws FixedramError `system.*` when the socket cannot be made
  */
-export async function listenForMigration(folder: PrivateFolder, owner?: SocketOwner): Promise<MigrationListener> {
+export async function listenForMigration(
+  folder: PrivateFolder,
+  owner?: SocketOwner,
+  channels = 0,
+): Promise<MigrationListener> {
   const path = folder.socket(MIGRATION_SOCKET);
-  const { server, first } = await listenOn(path, owner);
-  return listenerOf(path, first, () => server.close());
+  const { server, first, more } = await listenOn(path, owner, channels);
+  return listenerOf(path, first, () => server.close(), more);
+}
+
+/** Whether connections have descriptors here that a thread can read from. False: multifd channels cannot be taken. */
+export function canTakeChannels(): boolean {
+  const server = createServer();
+  server.on("error", () => {});
+  try {
+    // A name in Linux's abstract namespace: no file is made. The handle is made at once, so nobody need wait.
+    server.listen({ path: `\0fixedram-${process.pid}-probe` });
+    return descriptorOf(server) !== null;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
 }
 
 /** Name of the socket in its folder. */
@@ -63,20 +96,28 @@ export interface SocketOwner {
 }
 
 /**
- * The listening alone: `first` is the first connection, not yet read from; later ones are closed.
+ * The listening alone: `first` is the first connection, not yet read from, `more` as many as `channels` says; later ones are closed.
  *
  * @throws FixedramError `system.*` when the socket cannot be made
  */
 export async function listenOn(
   path: string,
   owner?: SocketOwner,
-): Promise<{ readonly server: Server; readonly first: Promise<Socket> }> {
+  channels = 0,
+): Promise<{ readonly server: Server; readonly first: Promise<Socket>; readonly more: Connections }> {
   const server = createServer({ pauseOnConnect: true });
   // From the start: QEMU may connect before anybody asks for the connection.
+  const more: Connections = { sockets: [], all: Promise.resolve() };
   const first = new Promise<Socket>((resolve) => {
-    server.once("connection", (socket) => {
-      server.on("connection", (later) => later.destroy());
-      resolve(socket);
+    more.all = new Promise((complete) => {
+      let connected = false;
+      server.on("connection", (socket) => {
+        if (!connected) resolve(socket);
+        else if (more.sockets.length < channels) more.sockets.push(socket);
+        else socket.destroy();
+        connected = true;
+        if (more.sockets.length === channels) complete();
+      });
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -90,16 +131,29 @@ export async function listenOn(
     server.close();
     throw systemError(error, path, "giving QEMU's user the migration socket");
   }
-  return { server, first };
+  return { server, first, more };
+}
+
+/** Connections behind the first; `all` settles when they have come. */
+interface Connections {
+  readonly sockets: Socket[];
+  all: Promise<void>;
 }
 
 /**
  * @param first the first connection, paused, from whoever listens
  * @param stop ends the listening
+ * @param more connections that come behind it
  */
-export function listenerOf(path: string, first: Promise<Socket>, stop: () => void): MigrationListener {
+export function listenerOf(
+  path: string,
+  first: Promise<Socket>,
+  stop: () => void,
+  more: Connections = { sockets: [], all: Promise.resolve() },
+): MigrationListener {
   let waiting: Socket | null = null;
   let accepted = false;
+  let handedOver = false;
   void first.then((socket) => {
     if (!accepted) waiting = socket;
   });
@@ -107,17 +161,33 @@ export function listenerOf(path: string, first: Promise<Socket>, stop: () => voi
     uri: `unix:${path}`,
     accept: async (receiver, signal, options = {}) => {
       const socket = await unlessAborted(first, signal);
-      stop();
+      void more.all.then(stop);
       accepted = true;
       waiting = null;
       return new ReceivingSocket(socket, receiver, options.limit ?? null);
+    },
+    channels: async (signal) => {
+      await unlessAborted(more.all, signal);
+      handedOver = true;
+      return more.sockets.map((socket) => {
+        const fd = descriptorOf(socket);
+        if (fd === null) throw new Error("a connection without a descriptor");
+        return { fd, close: () => socket.destroy() };
+      });
     },
     close: () => {
       stop();
       waiting?.destroy();
       waiting = null;
+      if (!handedOver) for (const socket of more.sockets) socket.destroy();
     },
   };
+}
+
+/** The number of a socket's descriptor, which is private to Node: this is the only place that takes it. Null: it has none. */
+function descriptorOf(socket: Socket | Server): number | null {
+  const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  return typeof fd === "number" && fd >= 0 ? fd : null;
 }
 
 /** A connection that another process accepted and handed over, as `listenerOf` wants it: not yet read from. */
@@ -155,15 +225,25 @@ class ReceivingSocket implements MigrationConnection {
     });
     // Nobody may be waiting yet when it fails; whoever waits later still sees it.
     this.ended.catch(() => {});
+    // Whether to close or to drain is the owner's to say.
+    const refuse = (error: unknown) => {
+      this.#discard = true;
+      this.#socket.pause();
+      fail(error);
+    };
     const take = (bytes: Uint8Array): boolean => {
       if (this.#discard) return true;
       try {
-        receiver.chunk(bytes);
+        const later = receiver.chunk(bytes);
+        if (later !== undefined) {
+          this.#socket.pause();
+          later.then(() => {
+            if (limit === null || this.#paced(bytes.length, limit, began)) this.#socket.resume();
+          }, refuse);
+          return false;
+        }
       } catch (error) {
-        // Whether to close or to drain is the owner's to say.
-        this.#discard = true;
-        this.#socket.pause();
-        fail(error);
+        refuse(error);
         return false;
       }
       return limit === null || this.#paced(bytes.length, limit, began);

@@ -1,11 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { FixedramError, systemError } from "../errors.ts";
+import { type FixedramError, systemError } from "../errors.ts";
+import type { TargetIdentity } from "./shared-target.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 import { inspectTarget, partialPath, type TargetPlace } from "./target-path.ts";
-
-/** Most views the system takes in one writev. */
-const maxViews = 1024;
+import { spaceHint, type WriteTarget, writeFully, writevFully } from "./write-fully.ts";
 
 /**
  * Bytes after which the disk is set to work. Left to itself the system keeps gigabytes in memory, and the disk stands idle
@@ -26,6 +25,7 @@ export class TargetFile {
   readonly partial: string;
   readonly fd: number;
   readonly #calls: FileSystemCalls;
+  readonly #target: WriteTarget;
   #state: "open" | "renamed" | "closed" = "open";
   #unpushed = 0;
   #push: Promise<void> | null = null;
@@ -38,6 +38,13 @@ export class TargetFile {
     this.partial = partial;
     this.fd = fd;
     this.#calls = calls;
+    this.#target = { calls, fd, path: partial };
+  }
+
+  /** For {@link SharedTarget.open} in another thread. */
+  get identity(): TargetIdentity {
+    const { dev, ino } = this.#calls.fstatSync(this.fd, { bigint: true });
+    return { path: this.partial, dev: String(dev), ino: String(ino) };
   }
 
   /** Makes the partial file, whose path `announce` hears before. @throws what {@link inspectTarget} throws; `system.*` */
@@ -64,49 +71,13 @@ export class TargetFile {
 
   /** Writes all of `bytes` at `position`. */
   write(bytes: Uint8Array, position: number): void {
-    let done = 0;
-    try {
-      while (done < bytes.length) {
-        const count = this.#calls.writeSync(this.fd, bytes, done, bytes.length - done, position + done);
-        if (count <= 0) throw noProgress(this.partial, position + done);
-        done += count;
-      }
-    } catch (error) {
-      throw this.#failed(error, `Writing at byte ${position + done}`);
-    }
-    this.wrote(done);
+    writeFully(this.#target, bytes, position);
+    this.wrote(bytes.length);
   }
 
   /** Writes all of `views`, one after the other, from `position`; any number of them. */
   writev(views: readonly Uint8Array[], position: number): void {
-    for (let first = 0; first < views.length; first += maxViews) {
-      const group = views.length <= maxViews ? views : views.slice(first, first + maxViews);
-      position += this.#writeGroup(group, position);
-    }
-  }
-
-  #writeGroup(group: readonly Uint8Array[], position: number): number {
-    let length = 0;
-    for (const view of group) length += view.length;
-    let done = 0;
-    try {
-      if (length > 0) done = this.#calls.writevSync(this.fd, group, position);
-    } catch (error) {
-      throw this.#failed(error, `Writing at byte ${position}`);
-    }
-    this.wrote(done);
-    // A short write is rare (a disk that fills, a signal): the rest goes view by view.
-    let start = 0;
-    for (const view of group) {
-      if (done >= length) break;
-      const end = start + view.length;
-      if (end > done) {
-        const skip = Math.max(0, done - start);
-        this.write(view.subarray(skip), position + start + skip);
-      }
-      start = end;
-    }
-    return length;
+    this.wrote(writevFully(this.#target, views, position));
   }
 
   /** Reads back up to target.length bytes at `position`; fewer only at the end of what was written. */
@@ -202,7 +173,10 @@ export class TargetFile {
     this.#close();
   }
 
-  /** So many bytes have been written: sets the disk to work on them, one sync at a time, beside the writing. */
+  /**
+   * So many bytes more were written, by this object or by another thread ({@link SharedTarget}): sets the disk to work on them,
+   * one sync at a time, beside the writing.
+   */
   wrote(count: number): void {
     this.#unpushed += count;
     if (this.#unpushed < pushBytes || this.#push !== null) return;
@@ -247,15 +221,6 @@ export class TargetFile {
   }
 
   #failed(error: unknown, doing: string): FixedramError {
-    return systemError(error, this.partial, doing, hintFor(error));
+    return systemError(error, this.partial, doing, spaceHint(error));
   }
-}
-
-function noProgress(path: string, offset: number): FixedramError {
-  return new FixedramError("system.io", "The system wrote nothing and named no error", { path, offset });
-}
-
-function hintFor(error: unknown): string | undefined {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === "ENOSPC" || code === "EDQUOT" ? "Free some space, or save to another filesystem." : undefined;
 }

@@ -18,6 +18,8 @@ export class PushCore {
   step: Step;
   need: number;
   complete = false;
+  /** Set by a step: {@link PushCore.push} returns behind what that step consumes. The next push clears it. */
+  held = false;
   /** Absolute offset of byte 0 of the buffer that the step was given last. */
   origin: number;
   /** Called before the bytes that were handed to steps become invalid. */
@@ -65,6 +67,7 @@ export class PushCore {
 
   push(chunk: Uint8Array): number {
     if (this.#failure !== null) throw this.#failure;
+    this.held = false;
     try {
       const consumed = this.#run(chunk);
       this.#flush();
@@ -80,7 +83,7 @@ export class PushCore {
     const view = viewOf(chunk);
     const end = chunk.length;
     let pos = 0;
-    while (!this.complete) {
+    while (!this.complete && !this.held) {
       let consumed: number;
       if (this.#carried === 0) {
         if (pos === end) break;

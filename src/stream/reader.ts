@@ -117,6 +117,11 @@ export class StreamReader {
     return this.#core.push(chunk);
   }
 
+  /** From inside an event: {@link push} returns behind the record that is being given. The rest of the chunk is pushed again later. */
+  hold(): void {
+    this.#core.held = true;
+  }
+
   /** The input has ended. Error: `stream.cut` when the stream has not. */
   end(): void {
     const core = this.#core;

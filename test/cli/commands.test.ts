@@ -18,14 +18,15 @@ describe("save", () => {
     expect(await answer(["save", "web.fram", "--qmp", "q"])).toMatchInlineSnapshot(`
       "
       Saved web to web.fram (mode live)
-        guest     pc-q35-7.2, QEMU 7.2.22, running again
-        pause     312 ms
-        memory    512 MiB, 131,072 pages: 54,016 data, 77,056 zero
-        rounds    3, 1 page rewritten
-        file      533 MiB, 211 MiB on disk
-        time      1.9 s (memory 1.6 s, to disk 212 ms), 269 MiB/s of RAM
-        snapshot  6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
-        id        5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
+        guest      pc-q35-7.2, QEMU 7.2.22, running again
+        pause      312 ms
+        memory     512 MiB, 131,072 pages: 54,016 data, 77,056 zero
+        rounds     3, 1 page rewritten
+        file       533 MiB, 211 MiB on disk
+        time       1.9 s (memory 1.6 s, to disk 212 ms), 269 MiB/s of RAM
+        transport  multifd: QEMU 7.2.22 sends on 2 channels at once
+        snapshot   6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
+        id         5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
       "
     `));
 
@@ -43,14 +44,15 @@ describe("save", () => {
     expect(`\n${stdout}`).toMatchInlineSnapshot(`
       "
       Saved the guest to web.fram (mode live)
-        guest     pc-q35-7.2, QEMU 7.2.22, QEMU has ended
-        pause     none: it was not running
-        memory    512 MiB, 131,072 pages: 54,016 data, 77,056 zero
-        rounds    3, 0 pages rewritten
-        file      533 MiB, 211 MiB on disk
-        time      1.9 s (memory 1.6 s, to disk 212 ms), 269 MiB/s of RAM
-        snapshot  6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
-        id        5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
+        guest      pc-q35-7.2, QEMU 7.2.22, QEMU has ended
+        pause      none: it was not running
+        memory     512 MiB, 131,072 pages: 54,016 data, 77,056 zero
+        rounds     3, 0 pages rewritten
+        file       533 MiB, 211 MiB on disk
+        time       1.9 s (memory 1.6 s, to disk 212 ms), 269 MiB/s of RAM
+        transport  multifd: QEMU 7.2.22 sends on 2 channels at once
+        snapshot   6fd3a3c2-4f6e-4e1c-9f8e-0d5b8f3f2a11
+        id         5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f5c2e1d0f
       "
     `);
   });

@@ -23,6 +23,8 @@ export const saved: SaveResult = {
   mode: "live",
   // biome-ignore lint/suspicious/noThenProperty: the name of the option --then; a string, never awaited
   then: "resume",
+  transport: "multifd",
+  transportReason: "QEMU 7.2.22 sends on 2 channels at once",
   qemuVersion: "7.2.22",
   machine: "pc-q35-7.2",
   guestName: "web",

@@ -20,6 +20,7 @@ function saveOptions(invocation: Invocation): SaveOptions {
   const maxTime = invocation.time("max-time");
   const maxRounds = invocation.count("max-rounds");
   const onLimit = invocation.choice("on-limit", ["stop", "abort"]);
+  const transport = invocation.choice("transport", ["auto", "stream", "multifd"]);
   const socketDir = invocation.text("socket-dir");
   return {
     out,
@@ -30,6 +31,7 @@ function saveOptions(invocation: Invocation): SaveOptions {
     ...(maxTime === undefined ? {} : { maxTime }),
     ...(maxRounds === undefined ? {} : { maxRounds }),
     ...(onLimit === undefined ? {} : { onLimit }),
+    ...(transport === undefined ? {} : { transport }),
     ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("force") ? { force: true } : {}),
   };

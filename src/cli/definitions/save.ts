@@ -47,6 +47,11 @@ export const save: CommandDefinition = {
       text: "with --mode live, at a limit: stop (default) stops the guest and saves the rest; abort gives up, and the guest goes on",
     },
     {
+      name: "transport",
+      value: { name: "WAY", kind: "choice", choices: ["auto", "stream", "multifd"] },
+      text: "how pages come out of QEMU: auto (default), the fastest way that this QEMU and mode allow; stream, one connection; multifd, several at once",
+    },
+    {
       name: "socket-dir",
       value: { name: "DIR", kind: "folder" },
       text: "folder for the socket that QEMU sends to, reachable by QEMU's user",

@@ -28,6 +28,7 @@ export function saveText(result: SaveResult, colors: Colors): string {
       "time",
       `${duration(times.total)} (memory ${duration(times.ram)}, to disk ${duration(times.sync)})${speed === "" ? "" : `, ${speed} of RAM`}`,
     ],
+    ["transport", `${result.transport}: ${safe(result.transportReason)}`],
     ["snapshot", result.uuid],
     ["id", result.id],
   ]);

@@ -15,15 +15,27 @@ import type { StreamRecord } from "../../stream/records.ts";
 /** Large enough that a chunk holds a long run of pages, small enough to stay in the cache between socket and file. */
 const bufferBytes = 2 ** 20;
 
+/** The multifd channels beside the stream: {@link ChannelCapture}. */
+export interface SideChannels {
+  /** Bytes, and pages of either kind, so far; pages written over earlier ones. */
+  readonly received: number;
+  readonly pages: number;
+  readonly rewritten: number;
+  laidOut(writer: FixedRamWriter, main: readonly boolean[]): void;
+  /** Settles when the channels, too, are at the end of round `round`, from 1. */
+  round(round: number): Promise<void>;
+  /** The stream goes on. */
+  moved(): void;
+}
+
 /**
  * Takes a migration stream chunk by chunk and puts every page at its place: socket bytes in, a fixed-ram file out. Everything
- * is synchronous, so a slow disk slows QEMU down and nothing piles up here.
+ * is synchronous, so a slow disk slows QEMU down and nothing piles up here. With multifd channels beside it, it waits for them at
+ * the end of every round, before anything that follows.
  */
 export class Capture implements Receiver, StreamEvents {
   /** For the socket to read into: pages that lie here are hashed where they are. */
   readonly buffer: Uint8Array;
-  /** Bytes of the stream so far. */
-  received = 0;
   /** Settles when the stream is whole, its last byte included; QEMU keeps the connection open then. */
   readonly whole: Promise<void>;
   isWhole = false;
@@ -39,24 +51,35 @@ export class Capture implements Receiver, StreamEvents {
   readonly #onBytes: () => void;
   readonly #assembly: FixedRamAssembly;
   readonly #reader: StreamReader;
+  readonly #channels: SideChannels | null;
+  /** What ends a round in this stream (docs/format.md, "multifd channels"); null: the first has not ended. */
+  #roundEnd: "ram-eos" | "ram-flush" | null = null;
+  #round = 0;
+  #held = false;
+  #received = 0;
   #settle: () => void = () => {};
 
   /**
    * @param onPhase the stream has come to this part
    * @param onBytes called for every chunk
+   * @param channels multifd; null: every page comes in the stream itself
    */
   constructor(
     target: WritableFile,
     mainRam: MainRamTest,
     onPhase: (phase: "ram" | "device-state") => void,
     onBytes: () => void,
+    channels: SideChannels | null = null,
   ) {
     const hasher = new PageHasher(bufferBytes);
     this.buffer = hasher.region;
-    const options = { isMainRam: mainRam, hasher };
-    this.#assembly = new FixedRamAssembly(
-      (configuration, ramStart) => new FixedRamWriter(target, configuration, ramStart, options),
-    );
+    const options = { isMainRam: mainRam, hasher, sharedBits: channels !== null };
+    this.#channels = channels;
+    this.#assembly = new FixedRamAssembly((configuration, ramStart) => {
+      const writer = new FixedRamWriter(target, configuration, ramStart, options);
+      channels?.laidOut(writer, writer.blocks.map(mainRam));
+      return writer;
+    });
     this.#onPhase = onPhase;
     this.#onBytes = onBytes;
     this.#reader = new StreamReader(this, {});
@@ -65,10 +88,24 @@ export class Capture implements Receiver, StreamEvents {
     });
   }
 
-  chunk(bytes: Uint8Array): void {
-    this.received += bytes.length;
+  /** Bytes so far, those of multifd channels too. */
+  get received(): number {
+    return this.#received + (this.#channels?.received ?? 0);
+  }
+
+  chunk(bytes: Uint8Array): void | Promise<void> {
+    this.#received += bytes.length;
+    this.#channels?.moved();
+    return this.#take(bytes);
+  }
+
+  #take(bytes: Uint8Array): void | Promise<void> {
     const used = this.#reader.push(bytes);
     this.#onBytes();
+    if (this.#held && this.#channels !== null) {
+      this.#held = false;
+      return this.#channels.round(this.#round).then(() => this.#take(bytes.subarray(used)));
+    }
     if (this.#reader.inDeviceState) this.#deviceState();
     if (!this.#reader.complete) return;
     if (used < bytes.length) {
@@ -122,7 +159,7 @@ export class Capture implements Receiver, StreamEvents {
   get counts(): { readonly total: number; readonly data: number; readonly zero: number; readonly rewritten: number } {
     const writer = this.#assembly.started;
     if (writer === null) return { total: 0, data: 0, zero: 0, rewritten: 0 };
-    return { ...writer.countPages(), rewritten: writer.rewritten };
+    return { ...writer.countPages(), rewritten: writer.rewritten + (this.#channels?.rewritten ?? 0) };
   }
 
   /** Bytes of all RAM blocks. */
@@ -133,7 +170,9 @@ export class Capture implements Receiver, StreamEvents {
   /** Bytes of the pages that have come so far, zero pages too: they count towards {@link ramBytes}. */
   get pageBytes(): number {
     const { started } = this.#assembly;
-    return started === null ? 0 : (started.pagesWritten + started.zerosGiven) * (started.blocks[0]?.pageSize ?? 4096);
+    if (started === null) return 0;
+    const pages = started.pagesWritten + started.zerosGiven + (this.#channels?.pages ?? 0);
+    return pages * (started.blocks[0]?.pageSize ?? 4096);
   }
 
   /**
@@ -154,6 +193,16 @@ export class Capture implements Receiver, StreamEvents {
     }
     this.#assembly.record(record);
     if (record.kind === "ram-start") this.#onPhase("ram");
+    if (this.#channels !== null && (record.kind === "ram-eos" || record.kind === "ram-flush")) this.#mark(record.kind);
+  }
+
+  /** The section that sets up is the first round: QEMU whose rounds end with FLUSH writes one there, before that section's EOS. */
+  #mark(kind: "ram-eos" | "ram-flush"): void {
+    this.#roundEnd ??= kind;
+    if (kind !== this.#roundEnd) return;
+    this.#round++;
+    this.#held = true;
+    this.#reader.hold();
   }
 
   pages(batch: PageBatch): void {

@@ -1,5 +1,6 @@
 import { FixedramError } from "../../errors.ts";
 import type { OnLimit, SaveMode, SaveOptions, ThenAction } from "../save.ts";
+import { chooseTransport, type TransportChoice } from "./transport.ts";
 
 /** What a decision needs to know of the guest. */
 export interface PlanFacts {
@@ -15,6 +16,8 @@ export interface PlanFacts {
   readonly ramBytes: number;
   /** The machine writes no vmdesc at the end of its stream. */
   readonly suppressVmdesc: boolean;
+  /** Threads of ours can read from QEMU's connections. */
+  readonly channelsTakeable: boolean;
 }
 
 /** How a save will go. */
@@ -23,6 +26,7 @@ export interface SavePlan {
   /** `--then`. */
   readonly afterwards: ThenAction;
   readonly onLimit: OnLimit;
+  readonly transport: TransportChoice;
   /** QEMU stays uncommitted until it has our SHUT (docs/decisions/0003). */
   readonly returnPath: boolean;
   /** A connection that breaks would freeze the guest for ever: the stream must be read to its end (docs/decisions/0004). */
@@ -68,6 +72,12 @@ const alwaysSet: Readonly<Record<string, number | string>> = {
   mode: "normal",
 };
 
+/** The same for multifd: channels look for zero pages themselves where QEMU (9.0) lets them. */
+const multifdSet: Readonly<Record<string, number | string>> = {
+  "multifd-compression": "none",
+  "zero-page-detection": "multifd",
+};
+
 /** QEMU refuses these together with background-snapshot. */
 const unwantedInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"];
 
@@ -75,7 +85,7 @@ const unwantedInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"]
  * Decides, or refuses, before the guest is touched.
  *
  * @throws FixedramError `guest.run-state`, `guest.migration-active`, `guest.migration-blocked`, `guest.loses-memory`,
- *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`
+ *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`, `usage.transport`
  */
 export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   const mode = options.mode ?? "stop";
@@ -83,6 +93,8 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   checkGuest(facts, mode);
   checkMode(facts, mode, options.force === true);
   const returnPath = mode !== "background";
+  const transport = chooseTransport(options, facts);
+  const multifd = transport.transport === "multifd";
   const capabilities: Record<string, boolean> = Object.fromEntries(
     [...unwanted, ...(mode === "background" ? unwantedInBackground : [])]
       .filter((name) => facts.capabilities.has(name))
@@ -91,6 +103,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   for (const [name, on] of [
     ["return-path", returnPath],
     ["background-snapshot", mode === "background"],
+    ["multifd", multifd],
     ["events", true],
   ] as const) {
     if (facts.capabilities.has(name)) capabilities[name] = on;
@@ -99,6 +112,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     mode,
     afterwards: then,
     onLimit: options.onLimit ?? "stop",
+    transport,
     returnPath,
     breakFreezes: mode === "background" && before8_1(facts.version),
     endsByClose: facts.suppressVmdesc,
@@ -107,6 +121,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
       "max-bandwidth": mode === "stop" ? untilStopped(options, facts) : (options.maxBandwidth ?? 0),
       ...(mode === "stop" ? { "downtime-limit": STOP_AT_ONCE } : {}),
       ...alwaysSet,
+      ...(multifd ? { ...multifdSet, "multifd-channels": transport.channels } : {}),
     },
   };
 }

@@ -6,6 +6,7 @@ import { inspectGuest } from "../../qemu/inspect.ts";
 import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import {
+  canTakeChannels,
   listenForMigration,
   MIGRATION_SOCKET,
   type MigrationConnection,
@@ -20,11 +21,13 @@ import { abortError } from "../../qmp/errors.ts";
 import { snapshotSettings } from "../../qmp/migration-settings.ts";
 import { nodeCalls } from "../../storage/system-calls.ts";
 import { TargetFile } from "../../storage/target-file.ts";
-import { inspectTarget, type TargetPlace } from "../../storage/target-path.ts";
+import { inspectTarget } from "../../storage/target-path.ts";
 import { shutMessage } from "../../stream/return-path.ts";
+import { WorkerPool } from "../../workers/pool.ts";
 import { Reporter } from "../reporter.ts";
 import type { SaveOptions, SaveResult } from "../save.ts";
 import { Capture } from "./capture.ts";
+import { ChannelCapture } from "./channels.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
@@ -32,6 +35,7 @@ import { checkSaveOptions, planSave, type SavePlan } from "./plan.ts";
 import { putBack, terminalStates } from "./put-back.ts";
 import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
 import { firstOf, transfer } from "./transfer.ts";
+import { warnOfPlan, warnOfTarget } from "./warnings.ts";
 
 /** Everything that exists once the guest may be touched. */
 interface Prepared {
@@ -65,6 +69,8 @@ export class SaveRun {
   #prepared: Prepared | null = null;
   #connection: MigrationConnection | null = null;
   #capture: Capture | null = null;
+  #pool: WorkerPool | null = null;
+  #channels: ChannelCapture | null = null;
   #watch: MigrationWatch | null = null;
   #meta: SnapshotMeta | null = null;
   #committed = false;
@@ -91,13 +97,7 @@ export class SaveRun {
     const options = this.#options;
     checkSaveOptions(options);
     const place = inspectTarget(options.out);
-    for (const { path, size } of place.leftovers) {
-      this.#reporter.note(
-        "warning",
-        "left-over",
-        `An earlier save left ${path} behind${size === null ? "" : ` (${size} bytes)`}; it can be removed.`,
-      );
-    }
+    warnOfTarget(place, this.#reporter);
     const address = parseQmpAddress(options.qmp);
     const qmp = formatQmpAddress(address);
     const connect = () => connectQmp(address, { signal: this.#signal });
@@ -110,15 +110,10 @@ export class SaveRun {
     const process = findQemu(address);
     const facts = await inspectGuest(client, { cpuFlags: false, signal: this.#signal });
     const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
-    const plan = planSave(options, { ...facts, capabilities: new Set(Object.keys(facts.capabilities)), ramBytes });
-    this.#warn(place, ramBytes, facts.version, facts.runState);
-    if (plan.breakFreezes) {
-      this.#reporter.note(
-        "note",
-        "background-fragile",
-        "QEMU before 8.1 freezes the guest for ever when a background save breaks off. A guard process keeps it from that; do not kill both.",
-      );
-    }
+    const capabilities = new Set(Object.keys(facts.capabilities));
+    const channelsTakeable = canTakeChannels();
+    const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable });
+    warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
     const entry = {
@@ -133,10 +128,17 @@ export class SaveRun {
     };
     const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
-    const listener = await this.#listen(process, guarded, plan.breakFreezes);
+    const channels = plan.transport.channels;
+    if (channels > 0) this.#pool = new WorkerPool({ size: channels });
+    const listener = await this.#listen(process, guarded, plan);
     const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
     this.#target = target;
+    if (this.#pool !== null) this.#channels = this.#beside(this.#pool, channels, target);
     this.#prepared = { client, plan, guest, target, listener, guarded, before };
+  }
+
+  #beside(pool: WorkerPool, count: number, target: TargetFile): ChannelCapture {
+    return new ChannelCapture({ pool, count, target, directIo: false, onProgress: () => this.#reporter.report() });
   }
 
   async take(): Promise<void> {
@@ -153,6 +155,7 @@ export class SaveRun {
       (block) => main.has(block.name) || (main.size === 0 && isMainRam(block)),
       (phase) => this.#reporter.enter(phase),
       () => this.#reporter.report(),
+      this.#channels,
     );
     this.#capture = capture;
     const { maxTime = null, maxRounds = null } = this.#options;
@@ -164,7 +167,8 @@ export class SaveRun {
     const { endsByClose } = plan;
     const began = performance.now();
     this.#migrating = true;
-    await transfer({ client, watch, listener, capture, signal: this.#signal, limit, endsByClose }, (connection) => {
+    const parts = { client, watch, listener, capture, channels: this.#channels };
+    await transfer({ ...parts, signal: this.#signal, limit, endsByClose }, (connection) => {
       this.#connection = connection;
     });
     // Without a return path nothing waits for us, and QEMU's own word is to be had before the file counts.
@@ -198,6 +202,7 @@ export class SaveRun {
       );
     }
     this.#connection?.close();
+    await this.#channels?.close();
     if (plan.afterwards === "resume" && before.runState === "running") await watch.running();
     const after = await this.#leave(client, plan.afterwards, before);
     this.#folder?.remove();
@@ -212,6 +217,8 @@ export class SaveRun {
       mode: plan.mode,
       // biome-ignore lint/suspicious/noThenProperty: a word, not a function: await leaves the object alone
       then: plan.afterwards,
+      transport: plan.transport.transport,
+      transportReason: plan.transport.reason,
       qemuVersion: facts.version.text,
       machine: capture.machine,
       guestName: facts.name,
@@ -235,7 +242,8 @@ export class SaveRun {
     const prepared = this.#prepared;
     if (prepared?.plan.breakFreezes === true) await this.#readToEnd(prepared);
     this.#connection?.close();
-    // After the connection: what still comes must not be written to a file that is closed.
+    await this.#channels?.close();
+    // After the connections: what still comes must not be written to a file that is closed.
     await this.#target?.abort();
     const unsettled = prepared === null ? null : await this.#putBack(prepared.client, prepared.before);
     this.#folder?.remove();
@@ -257,6 +265,7 @@ export class SaveRun {
     this.#listener?.close();
     this.#client?.close();
     this.#folder?.remove();
+    void this.#pool?.close();
   }
 
   /** @returns what could not be put back, in words; null: all is as it was, or QEMU is gone */
@@ -337,30 +346,17 @@ export class SaveRun {
     return (await queryStatus(client)).status;
   }
 
-  async #listen(process: QemuProcess | null, guarded: Guarded, breakFreezes: boolean): Promise<MigrationListener> {
+  async #listen(process: QemuProcess | null, guarded: Guarded, plan: SavePlan): Promise<MigrationListener> {
     const announce = (path: string): void => guarded.note({ folder: path });
     const { folder, owner } = makeMeetingFolder(process, this.#options.socketDir, announce);
     this.#folder = folder;
-    this.#listener = breakFreezes
+    this.#listener = plan.breakFreezes
       ? await guarded.listen(
           folder.socket(MIGRATION_SOCKET),
           owner === undefined ? null : { uid: owner.uid, gid: owner.gid },
         )
-      : await listenForMigration(folder, owner);
+      : await listenForMigration(folder, owner, plan.transport.channels);
     return this.#listener;
-  }
-
-  #warn(place: TargetPlace, ramBytes: number, version: { readonly major: number }, runState: string): void {
-    if (place.free !== null && place.free < ramBytes) {
-      this.#reporter.note(
-        "warning",
-        "little-space",
-        `The target's filesystem has ${place.free} bytes free; a guest with all of its memory in use needs ${ramBytes}.`,
-      );
-    }
-    if (runState !== "running" && version.major < 8) {
-      this.#reporter.note("note", "paused-guest", "This QEMU will leave the paused guest in state postmigrate.");
-    }
   }
 
   #require(): Prepared {

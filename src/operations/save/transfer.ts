@@ -4,6 +4,7 @@ import type { QmpClient } from "../../qmp/client.ts";
 import { migrate } from "../../qmp/migration-commands.ts";
 import { pongMessage } from "../../stream/return-path.ts";
 import type { Capture } from "./capture.ts";
+import type { ChannelCapture } from "./channels.ts";
 import type { MigrationWatch } from "./migration.ts";
 
 /** Milliseconds; for tests, which cannot wait that long. */
@@ -26,6 +27,8 @@ export interface TransferOptions {
   readonly signal: AbortSignal;
   /** Bytes a second, taken at our end: QEMU lifts its own limit once the guest has stopped. */
   readonly limit: number | null;
+  /** Multifd channels, which QEMU opens behind the first connection. */
+  readonly channels?: ChannelCapture | null;
   /** The machine writes no vmdesc, and QEMU closes the connection at the end of the stream: that tells the end. */
   readonly endsByClose?: boolean;
   readonly times?: Partial<TransferTimes>;
@@ -46,13 +49,31 @@ export async function transfer(
 ): Promise<void> {
   const { watch, capture, signal } = options;
   const times = { ...usualTimes, ...options.times };
+  const { channels = null } = options;
   const connection = await connect(options, times.connect, connected);
   capture.onPing = (value) => void connection.send(pongMessage(value)).catch(() => {});
-  const end = streamEnd(connection, capture, options.endsByClose === true, times);
+  const end = streamEnd(connection, capture, options.endsByClose === true, times, channels);
+  const failure = channels === null ? watch.failure : Promise.race([watch.failure, channels.failure]);
+  failure.catch(() => {});
   try {
-    await firstOf(watch.failure, end.reached, signal);
+    if (channels !== null) await firstOf(failure, connectChannels(options, channels, times.connect), signal);
+    await firstOf(failure, end.reached, signal);
+    if (channels !== null) await firstOf(failure, channels.end(), signal);
   } finally {
     end.stop();
+  }
+}
+
+async function connectChannels(
+  { listener, signal }: TransferOptions,
+  channels: ChannelCapture,
+  time: number,
+): Promise<void> {
+  const late = AbortSignal.timeout(time);
+  try {
+    channels.connected(await listener.channels(AbortSignal.any([signal, late])));
+  } catch (error) {
+    throw late.aborted && !signal.aborted ? noConnection(listener.uri, time) : error;
   }
 }
 
@@ -86,6 +107,7 @@ function streamEnd(
   capture: Capture,
   endsByClose: boolean,
   times: TransferTimes,
+  channels: ChannelCapture | null,
 ): { readonly reached: Promise<void>; stop(): void } {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -108,6 +130,7 @@ function streamEnd(
         else arm(times.reason, () => cutShort(capture.received));
       })
       .catch(reject);
+    if (channels !== null) channels.onClosed = () => arm(times.reason, () => cutShort(capture.received));
   });
   broken.catch(() => {});
   return {

@@ -13,6 +13,7 @@ const guest: PlanFacts = {
   migrationStatus: "none",
   ramBytes: 2 ** 30,
   suppressVmdesc: false,
+  channelsTakeable: true,
 };
 const old = { major: 7, minor: 2, text: "7.2.22" };
 const modes: readonly SaveMode[] = ["stop", "live", "background"];
@@ -139,12 +140,57 @@ describe("the plan", () => {
 
   test("capabilities that change what is sent are off; those QEMU does not know are not named", () => {
     const { capabilities } = plan({});
+    expect(plan({ transport: "stream" }).capabilities.multifd).toBe(false);
     expect(capabilities).toMatchObject({
       xbzrle: false,
-      multifd: false,
+      multifd: true,
       "mapped-ram": false,
       "background-snapshot": false,
     });
     expect(Object.keys(capabilities).sort()).toEqual([...known].sort());
+  });
+});
+
+describe("how pages come out of QEMU, cell by cell: stop, live, background", () => {
+  const without = (name: string) => new Set(known.filter((each) => each !== name));
+  const ways = (facts: Partial<PlanFacts>, options: Partial<SaveOptions> = {}) =>
+    modes.map((mode) => {
+      try {
+        return plan({ mode, ...options }, facts).transport.transport;
+      } catch (error) {
+        return (error as FixedramError).code;
+      }
+    });
+  const refused = "usage.transport";
+
+  test.each([
+    ["QEMU 10", {}, {}, ["multifd", "multifd", "stream"]],
+    ["QEMU 7.2", { version: old }, {}, ["multifd", "multifd", "stream"]],
+    ["QEMU without multifd", { capabilities: without("multifd") }, {}, ["stream", "stream", "stream"]],
+    ["a bandwidth limit", {}, { maxBandwidth: 1e6 }, ["stream", "stream", "stream"]],
+    ["a Node without descriptors", { channelsTakeable: false }, {}, ["stream", "stream", "stream"]],
+    ["auto said", {}, { transport: "auto" }, ["multifd", "multifd", "stream"]],
+    ["stream wanted", {}, { transport: "stream" }, ["stream", "stream", "stream"]],
+    ["multifd wanted", { version: old }, { transport: "multifd" }, ["multifd", "multifd", refused]],
+    [
+      "multifd wanted of a QEMU without",
+      { capabilities: without("multifd") },
+      { transport: "multifd" },
+      [refused, refused, refused],
+    ],
+    ["multifd wanted under a limit", {}, { transport: "multifd", maxBandwidth: 5 }, [refused, refused, refused]],
+  ] as const)("%s", (_name, facts, options, wanted) => expect(ways(facts, options)).toEqual(wanted));
+
+  test("it says why, and sets what multifd needs", () => {
+    const made = plan({});
+    expect(made.transport.reason).toContain("2 channels");
+    expect(made.parameters).toMatchObject({
+      "multifd-channels": 2,
+      "multifd-compression": "none",
+      "zero-page-detection": "multifd",
+    });
+    expect(plan({ mode: "background" }).transport.reason).toContain("background");
+    expect(plan({ mode: "background" }).parameters).toMatchObject({ "zero-page-detection": "legacy" });
+    expect(plan({ mode: "background" }).parameters).not.toHaveProperty("multifd-channels");
   });
 });

@@ -1,0 +1,40 @@
+import type { TargetPlace } from "../../storage/target-path.ts";
+import type { Reporter } from "../reporter.ts";
+import type { PlanFacts, SavePlan } from "./plan.ts";
+
+/** What lies beside the target from earlier saves. */
+export function warnOfTarget({ leftovers }: TargetPlace, reporter: Reporter): void {
+  for (const { path, size } of leftovers) {
+    reporter.note(
+      "warning",
+      "left-over",
+      `An earlier save left ${path} behind${size === null ? "" : ` (${size} bytes)`}; it can be removed.`,
+    );
+  }
+}
+
+/** What the user should know of this save before it begins. */
+export function warnOfPlan(
+  plan: SavePlan,
+  { ramBytes, version, runState }: Pick<PlanFacts, "ramBytes" | "version" | "runState">,
+  { free }: TargetPlace,
+  reporter: Reporter,
+): void {
+  if (free !== null && free < ramBytes) {
+    reporter.note(
+      "warning",
+      "little-space",
+      `The target's filesystem has ${free} bytes free; a guest with all of its memory in use needs ${ramBytes}.`,
+    );
+  }
+  if (runState !== "running" && version.major < 8) {
+    reporter.note("note", "paused-guest", "This QEMU will leave the paused guest in state postmigrate.");
+  }
+  if (plan.breakFreezes) {
+    reporter.note(
+      "note",
+      "background-fragile",
+      "QEMU before 8.1 freezes the guest for ever when a background save breaks off. A guard process keeps it from that; do not kill both.",
+    );
+  }
+}
