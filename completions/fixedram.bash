@@ -37,6 +37,13 @@ _fixedram() {
     resume:--qmp) _fixedram_files; return ;;
     resume:--id) :; return ;;
     resume:--socket-dir) _fixedram_folders; return ;;
+    resume:--prefetch) _fixedram_files; return ;;
+    resume:--around) :; return ;;
+    resume:--push-rate) :; return ;;
+    resume:--events) _fixedram_files; return ;;
+    recover:--qmp) _fixedram_files; return ;;
+    recover:--around) :; return ;;
+    recover:--push-rate) :; return ;;
     map:--block) :; return ;;
     map:--width) :; return ;;
     view:--listen) :; return ;;
@@ -67,7 +74,8 @@ _fixedram() {
   if [[ $cur == -* ]]; then
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --socket-dir --force --json --quiet -q --help -h" ;;
-      resume) _fixedram_words "--qmp --paused --run-recorded --verify --id --socket-dir --force --big-endian --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --big-endian --json --quiet -q --help -h" ;;
+      recover) _fixedram_words "--qmp --verify --around --push-rate --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--keep-index --big-endian --json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --keep-index --big-endian --json --quiet -q --help -h" ;;
       view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
@@ -93,6 +101,7 @@ _fixedram() {
   case $command in
     save) _fixedram_snapshots ;;
     resume) _fixedram_snapshots ;;
+    recover) _fixedram_snapshots ;;
     info) _fixedram_snapshots ;;
     map) _fixedram_snapshots ;;
     view) _fixedram_snapshots ;;
@@ -110,8 +119,8 @@ _fixedram() {
     cpus) _fixedram_snapshots ;;
     gdb) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions" ;;
-    "") _fixedram_words "save resume info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions help" ;;
+    help) _fixedram_words "save resume recover info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions" ;;
+    "") _fixedram_words "save resume recover info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions help" ;;
   esac
 }
 

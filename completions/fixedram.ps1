@@ -3,7 +3,8 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
   $options = @{
     'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
-    'resume' = @('--qmp', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
+    'resume' = @('--qmp', '--lazy', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--prefetch', '--around', '--push-rate', '--events', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
+    'recover' = @('--qmp', '--verify', '--around', '--push-rate', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--keep-index', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--keep-index', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'view' = @('--listen', '--no-open', '--json', '--quiet', '-q', '--help', '-h')
@@ -35,7 +36,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'search', 'strings', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'recover', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'search', 'strings', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

@@ -13,7 +13,13 @@ const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error("usage: node script/build.mjs FOLDER");
 
 await build({
-  entryPoints: ["src/index.ts", "src/cli/main.ts", "src/operations/save/guard.ts", "src/workers/entry.ts"],
+  entryPoints: [
+    "src/index.ts",
+    "src/cli/main.ts",
+    "src/operations/save/guard.ts",
+    "src/operations/lazy/server.ts",
+    "src/workers/entry.ts",
+  ],
   outbase: "src",
   outdir: folder,
   bundle: true,

@@ -61,8 +61,18 @@ export {
 } from "./operations/inspect.ts";
 export { type OpenSnapshotOptions, openSnapshot } from "./operations/open.ts";
 export type { Notice, OperationContext, Progress } from "./operations/progress.ts";
+export { type RecoverOptions, type RecoverResult, recover } from "./operations/recover.ts";
 export { type RepairOptions, type RepairResult, repair } from "./operations/repair.ts";
 export { type ResumeOptions, type ResumeResult, resume } from "./operations/resume.ts";
+export {
+  type Activity,
+  type LazyOptions,
+  type LazyResumeOptions,
+  type LazyResumeResult,
+  type LazyRunning,
+  type LazyTimes,
+  resumeLazy,
+} from "./operations/resume-lazy.ts";
 export {
   type OnLimit,
   type SaveMode,

@@ -133,10 +133,10 @@ export class Invocation {
   }
 
   /** The answer, as `--json` or as text for a person; with `--quiet` no text. */
-  answer(json: object, text: (colors: Colors, columns: number) => string): void {
+  answer(json: object, text: (colors: Colors, columns: number) => string, schema = this.definition.name): void {
     this.settle();
     const { stdout, env } = this.around;
-    if (this.json) writeJson(stdout, this.definition.name, json);
+    if (this.json) writeJson(stdout, schema, json);
     else if (!this.quiet) stdout.write(text(colorsFor(stdout, env), columnsOf(stdout)));
   }
 }

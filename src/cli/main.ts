@@ -41,6 +41,8 @@ export async function runHere(argv: readonly string[], operations: Operations): 
 export const operations: Operations = {
   save: async (options) => (await import("../operations/save.ts")).save(options),
   resume: async (options) => (await import("../operations/resume.ts")).resume(options),
+  resumeLazy: async (options) => (await import("../operations/resume-lazy.ts")).resumeLazy(options),
+  recover: async (options) => (await import("../operations/recover.ts")).recover(options),
   info: async (file, options) => (await import("../operations/inspect.ts")).info(file, options),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
   view: async (options) => (await import("../viewer/view.ts")).view(options),

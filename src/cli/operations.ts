@@ -9,8 +9,10 @@ import type { ReadOptions, ReadResult } from "../operations/inside/read.ts";
 import type { SearchOptions, SearchResult, StringsOptions } from "../operations/inside/search.ts";
 import type { TranslateOptions, TranslateResult } from "../operations/inside/translate.ts";
 import type { BlockMap, LookOptions, MapOptions, SnapshotInfo } from "../operations/inspect.ts";
+import type { RecoverOptions, RecoverResult } from "../operations/recover.ts";
 import type { RepairOptions, RepairResult } from "../operations/repair.ts";
 import type { ResumeOptions, ResumeResult } from "../operations/resume.ts";
+import type { LazyResumeOptions, LazyResumeResult } from "../operations/resume-lazy.ts";
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
 import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
@@ -37,6 +39,8 @@ export interface GdbCall extends Omit<GdbOptions, "stdio"> {
 export interface Operations {
   save(options: SaveOptions): Promise<SaveResult>;
   resume(options: ResumeOptions): Promise<ResumeResult>;
+  resumeLazy(options: LazyResumeOptions): Promise<LazyResumeResult>;
+  recover(options: RecoverOptions): Promise<RecoverResult>;
   info(file: string, options: LookOptions): Promise<SnapshotInfo>;
   mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
   view(options: ViewOptions): Promise<Viewer>;

@@ -11,11 +11,17 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
   const controller = new AbortController();
   let received: NodeJS.Signals | null = null;
   let heir: number | null = null;
+  let explain: (() => void) | null = null;
 
   const listener = (name: NodeJS.Signals): void => {
     if (heir !== null) {
       // The terminal sends Ctrl-C to the whole foreground group: QEMU has it already.
       if (name !== "SIGINT") passOn(heir, name);
+      return;
+    }
+    if (explain !== null && name === "SIGINT") {
+      explain();
+      explain = null;
       return;
     }
     if (received !== null) process.exit(signalExitCode(name));
@@ -32,6 +38,12 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
       heir = pid;
       // One that came between the end of the loading and now would be lost.
       if (received !== null) passOn(pid, received);
+    },
+    hold: (text) => {
+      explain = text;
+      return () => {
+        explain = null;
+      };
     },
     release: () => {
       for (const name of names) process.removeListener(name, listener);

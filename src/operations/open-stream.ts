@@ -18,22 +18,25 @@ export function indexPath(path: string): string {
 /**
  * Opens a legacy stream: from the index beside it when there is one that fits, else by reading it through.
  *
- * @param file the store as a file; null when it has no place beside which an index could lie
+ * @param opened the store as a file; null when it has no place beside which an index could lie
  * @param place where the stream begins, and where it ends at the latest, bytes
  */
 export async function openStream(
   store: Store,
-  file: FileStore | null,
+  opened: FileStore | null,
   options: OpenSnapshotOptions,
   { base = 0, limit = store.size }: { readonly base?: number; readonly limit?: number } = {},
 ): Promise<LegacyStream> {
   const { signal, onRead, pageSize, index: use = "use" } = options;
+  const file = opened ?? (options.indexPath !== undefined && store instanceof FileStore ? store : null);
   const identity = file === null || use === "ignore" ? null : await identify(file, signal);
   if (file !== null && identity !== null) {
-    const kept = await readKept(file, identity, base, pageSize, signal);
-    if (kept !== null) return legacyStream(store, kept, null);
+    for (const path of [options.indexPath, indexPath(file.name)]) {
+      const kept = path === undefined ? null : await readKept(path, identity, base, pageSize, signal);
+      if (kept !== null) return legacyStream(store, kept, null);
+    }
   }
-  const opened = await openLegacy(store, {
+  const stream = await openLegacy(store, {
     base,
     limit,
     scratch: () => ScratchFile.create(),
@@ -41,15 +44,15 @@ export async function openStream(
     ...(onRead === undefined ? {} : { onRead }),
     ...(signal === undefined ? {} : { signal }),
   });
-  if (file !== null && identity !== null && use === "keep" && opened.indexable) {
+  if (file !== null && identity !== null && use === "keep" && stream.indexable) {
     try {
-      await writeKept(file.name, encodeIndex(opened.index, identity));
+      await writeKept(options.indexPath ?? indexPath(file.name), encodeIndex(stream.index, identity));
     } catch (error) {
-      await opened.close();
+      await stream.close();
       throw error;
     }
   }
-  return opened;
+  return stream;
 }
 
 async function identify(file: FileStore, signal: AbortSignal | undefined): Promise<StreamIdentity> {
@@ -63,7 +66,7 @@ async function identify(file: FileStore, signal: AbortSignal | undefined): Promi
 
 /** Null for an index that is missing, cannot be read, is damaged or belongs to another state of the file: it is only a help. */
 async function readKept(
-  file: FileStore,
+  path: string,
   identity: StreamIdentity,
   base: number,
   pageSize: number | undefined,
@@ -71,7 +74,7 @@ async function readKept(
 ): Promise<StreamIndex | null> {
   let store: FileStore;
   try {
-    store = FileStore.open(indexPath(file.name));
+    store = FileStore.open(path);
   } catch {
     return null;
   }
@@ -90,7 +93,7 @@ async function readKept(
 }
 
 async function writeKept(path: string, bytes: Uint8Array): Promise<void> {
-  const target = TargetFile.create(indexPath(path));
+  const target = TargetFile.create(path);
   try {
     target.write(bytes, 0);
     await target.commit();

@@ -23,6 +23,8 @@ export interface OpenSnapshotOptions {
   readonly index?: "use" | "keep" | "ignore";
   /** A mapped-ram file's bitmaps are of a big-endian host. Default: what a libvirt header says, else false. */
   readonly bigEndian?: boolean;
+  /** Where an index is looked for first, and kept; default `FILE.index`. With it a store that is a file has one, too. */
+  readonly indexPath?: string;
   /** Bytes read so far of a stream that is being indexed, and how many there are. */
   readonly onRead?: (bytes: number, total: number) => void;
   readonly signal?: AbortSignal;

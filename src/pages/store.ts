@@ -8,6 +8,8 @@ export interface Store {
   readonly readSync?: (target: Uint8Array, position: number) => number;
   /** The same into several targets, one after the other: pages go to places of their own without being copied. */
   readonly readvSync?: (targets: readonly Uint8Array[], position: number) => number;
+  /** The same without holding the thread. */
+  readonly readv?: (targets: readonly Uint8Array[], position: number) => Promise<number>;
   /** Reads up to `target.length` bytes at `position`; fewer only at the end. */
   read(target: Uint8Array, position: number, signal?: AbortSignal): Promise<number>;
   close(): Promise<void>;

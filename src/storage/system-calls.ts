@@ -26,6 +26,8 @@ export interface FileSystemCalls {
   close(fd: number): Promise<void>;
   /** Reads without holding the thread. */
   read(fd: number, target: Uint8Array, offset: number, length: number, position: number): Promise<number>;
+  /** The same into several targets. */
+  readv(fd: number, targets: readonly Uint8Array[], position: number): Promise<number>;
 }
 
 export const nodeCalls: FileSystemCalls = {
@@ -51,5 +53,9 @@ export const nodeCalls: FileSystemCalls = {
   read: (fd, target, offset, length, position) =>
     new Promise((resolve, reject) =>
       fs.read(fd, target, offset, length, position, (error, count) => (error ? reject(error) : resolve(count))),
+    ),
+  readv: (fd, targets, position) =>
+    new Promise((resolve, reject) =>
+      fs.readv(fd, targets, position, (error, count) => (error ? reject(error) : resolve(count))),
     ),
 };

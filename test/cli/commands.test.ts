@@ -429,7 +429,12 @@ describe("doctor", () => {
     expect(JSON.parse(await answer(["doctor", "--json"]))).toEqual({ schema: "fixedram/doctor/1", ...examined }));
   test("a signal is passed on to it", async () => {
     const controller = new AbortController();
-    const signals = { abort: controller.signal, received: () => "SIGINT" as const, handOver: () => undefined };
+    const signals = {
+      abort: controller.signal,
+      received: () => "SIGINT" as const,
+      handOver: () => undefined,
+      hold: () => () => undefined,
+    };
     const doctor = ({ signal }: DoctorOptions): Promise<DoctorReport> =>
       new Promise((_resolve, reject) => {
         signal?.addEventListener("abort", () => reject(signal.reason));

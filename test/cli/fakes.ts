@@ -7,8 +7,10 @@ import type { DoctorReport } from "../../src/operations/doctor.ts";
 import type { ExportResult } from "../../src/operations/export.ts";
 import type { GdbResult } from "../../src/operations/gdb.ts";
 import type { BlockMap, SnapshotInfo } from "../../src/operations/inspect.ts";
+import type { RecoverResult } from "../../src/operations/recover.ts";
 import type { RepairResult } from "../../src/operations/repair.ts";
 import type { ResumeResult } from "../../src/operations/resume.ts";
+import type { LazyResumeResult } from "../../src/operations/resume-lazy.ts";
 import type { SaveResult } from "../../src/operations/save.ts";
 import type { SealResult } from "../../src/operations/seal.ts";
 import type { VerifyResult } from "../../src/operations/verify.ts";
@@ -47,6 +49,37 @@ export const resumed: ResumeResult = {
   age: 93_600_000,
   notices: [],
   process: null,
+};
+
+const latency = { count: 820, p50: 30, p90: 80, p99: 400, max: 900, sum: 40_000, histogram: [[32, 800] as const] };
+
+export const lazilyResumed: LazyResumeResult = {
+  path: "web.fram",
+  uuid: saved.uuid,
+  snapshot: saved.id,
+  qemuVersion: "10.0.2",
+  runState: "running",
+  times: { ready: 140, running: 12, settled: 420, complete: 1300, stall: 38, stallFrom: "qemu", total: 1452 },
+  bytes: 211 * MiB,
+  faults: { served: 820, ignored: 3, latency },
+  prefetch: { path: "web.fram.workset", pages: 0 },
+  recoveries: 0,
+  age: 93_600_000,
+  notices: [],
+  process: null,
+};
+
+export const recovered: RecoverResult = {
+  path: "web.fram",
+  snapshot: saved.id,
+  qemuVersion: "10.0.2",
+  runState: "running",
+  times: { total: 640 },
+  missing: 120 * MiB,
+  bytes: 211 * MiB,
+  faults: { served: 12, ignored: 0, latency },
+  recoveries: 1,
+  notices: [],
 };
 
 export const inspected: SnapshotInfo = {
@@ -336,6 +369,8 @@ export function operationsWith(some: Partial<Operations>): Operations {
   return {
     save: refuse("save"),
     resume: refuse("resume"),
+    resumeLazy: refuse("resumeLazy"),
+    recover: refuse("recover"),
     info: refuse("info"),
     mapOf: refuse("mapOf"),
     view: refuse("view"),
@@ -360,6 +395,8 @@ export function operationsWith(some: Partial<Operations>): Operations {
 export const fakes: Operations = {
   save: async () => saved,
   resume: async () => resumed,
+  resumeLazy: async () => lazilyResumed,
+  recover: async () => recovered,
   info: async (path) => ({ ...inspected, path }),
   mapOf: async () => mapped,
   seal: async ({ file }) => ({ ...sealed, path: file }),
@@ -408,6 +445,7 @@ export async function cli(
       handOver: (pid) => {
         heir = pid;
       },
+      hold: () => () => undefined,
     },
     ...rest,
   });

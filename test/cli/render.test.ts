@@ -131,7 +131,12 @@ describe("errors", () => {
     ));
 
   test("after a signal the exit code is the signal's, and what the operation says about the guest is kept", async () => {
-    const signals = { abort: AbortSignal.abort(), received: () => "SIGTERM" as const, handOver: () => undefined };
+    const signals = {
+      abort: AbortSignal.abort(),
+      received: () => "SIGTERM" as const,
+      handOver: () => undefined,
+      hold: () => () => undefined,
+    };
     const save = async () => Promise.reject(new FixedramError("guest.x", "the guest runs on"));
     const { code, stderr } = await cli(["save", "x", "--qmp", "q"], { save }, { signals });
     expect(code).toBe(143);

@@ -9,6 +9,8 @@ import { signalExitCode } from "../terminal.ts";
 export async function run(invocation: Invocation): Promise<number> {
   const { operations, signals } = invocation.around;
   const options = resumeOptions(invocation);
+  if (invocation.flag("lazy")) return (await import("./resume-lazy.ts")).runLazy(invocation, options);
+  refuseWithoutLazy(invocation);
   const result = await operations.resume({
     ...options,
     confirm: (argv) => confirm(invocation, argv),
@@ -20,6 +22,15 @@ export async function run(invocation: Invocation): Promise<number> {
   if (result.process === null) return ExitCode.ok;
   const { code, signal } = await result.process.ended;
   return signal === null ? (code ?? ExitCode.ok) : signalExitCode(signal);
+}
+
+function refuseWithoutLazy(invocation: Invocation): void {
+  const given = ["prefetch", "around", "push-rate", "events"].filter((name) => invocation.text(name) !== undefined);
+  if (given.length === 0) return;
+  throw new FixedramError("usage.conflict", "that goes together with --lazy only", {
+    found: given.map((name) => `--${name}`).join(" and "),
+    expected: "--lazy",
+  });
 }
 
 function resumeOptions(invocation: Invocation): ResumeOptions {
@@ -51,7 +62,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
 }
 
 /** Shows the recorded command and asks. A file from elsewhere must not run commands, so no terminal means no. */
-async function confirm(invocation: Invocation, argv: readonly string[]): Promise<boolean> {
+export async function confirm(invocation: Invocation, argv: readonly string[]): Promise<boolean> {
   const { ask, stderr, env, signals } = invocation.around;
   invocation.settle();
   if (!invocation.json) stderr.write(recordedText(argv, marksOf(argv), colorsFor(stderr, env)));

@@ -14,6 +14,7 @@ import { gdb } from "./gdb.ts";
 import { info } from "./info.ts";
 import { map } from "./map.ts";
 import { read } from "./read.ts";
+import { recover } from "./recover.ts";
 import { repair } from "./repair.ts";
 import { resume } from "./resume.ts";
 import { save } from "./save.ts";
@@ -31,6 +32,7 @@ export const summary = "Saves a running QEMU guest into one file with every page
 export const commands: readonly CommandDefinition[] = [
   save,
   resume,
+  recover,
   info,
   map,
   view,

@@ -16,11 +16,15 @@ export const resume: CommandDefinition = {
       value: { name: "SOCKET", kind: "socket" },
       text: "attach to the QEMU that waits behind this control socket: PATH, unix:PATH or tcp:HOST:PORT on this machine",
     },
+    {
+      name: "lazy",
+      text: "let the guest run at once: its pages come from FILE as it touches them, the rest in the background",
+    },
     { name: "paused", text: "leave the guest paused" },
     { name: "run-recorded", text: "run the command recorded in FILE without asking; only for files you trust" },
     {
       name: "verify",
-      text: "check every page of FILE before, as verify --deep does; a FILE without a seal cannot be checked and is refused",
+      text: "check every page of FILE before, as verify --deep does; a FILE without a seal cannot be checked and is refused; with --lazy each page as it is served",
     },
     {
       name: "id",
@@ -35,6 +39,26 @@ export const resume: CommandDefinition = {
     {
       name: "force",
       text: "go on although disks changed since the save, which can destroy their filesystems, or FILE has no seal to --verify",
+    },
+    {
+      name: "prefetch",
+      value: { name: "FILE", kind: "file" },
+      text: "with --lazy: the pages that earlier resumes touched first, to be sent first; auto (default) keeps them in FILE.workset, none does without",
+    },
+    {
+      name: "around",
+      value: { name: "N", kind: "count" },
+      text: "with --lazy: pages that a fault brings along, 1 to 1024 (default: 32)",
+    },
+    {
+      name: "push-rate",
+      value: { name: "SIZE", kind: "size" },
+      text: "with --lazy: bytes a second that are sent in the background at most (default: no limit)",
+    },
+    {
+      name: "events",
+      value: { name: "PATH", kind: "file" },
+      text: "with --lazy: write every fault and every piece sent to this file or pipe, as NDJSON",
     },
     bigEndian,
     ...common,

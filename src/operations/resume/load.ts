@@ -85,7 +85,7 @@ export async function loadFromStream(
 }
 
 /** With `exit-on-error` off, where QEMU (9.1) knows it, a QEMU that fails stays and tells why. */
-async function incoming(client: QmpClient, args: Readonly<Record<string, unknown>>): Promise<void> {
+export async function incoming(client: QmpClient, args: Readonly<Record<string, unknown>>): Promise<void> {
   try {
     await client.execute("migrate-incoming", { ...args, "exit-on-error": false });
   } catch (error) {

@@ -1,10 +1,7 @@
-import { printable } from "../../bytes/text.ts";
 import type { Snapshot } from "../../containers/snapshot.ts";
-import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { dataBytes } from "../../pages/count.ts";
 import { queryCpuFeatures } from "../../qemu/cpu-flags.ts";
-import { queryDisks } from "../../qemu/disks.ts";
 import { type GuestFacts, inspectGuest } from "../../qemu/inspect.ts";
 import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks, type RamBlockInfo } from "../../qemu/memory-map.ts";
@@ -16,9 +13,9 @@ import { openSnapshot } from "../open.ts";
 import type { Progress } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
 import type { ResumeOptions, ResumeResult } from "../resume.ts";
-import { checkDisks, refuseChanged } from "./check-disks.ts";
+import { chooseDestination, recordOf, requireDisks, requireOneWay } from "./choose.ts";
 import { compareDestination } from "./compare.ts";
-import { attach, type Destination, start } from "./destination.ts";
+import type { Destination } from "./destination.ts";
 import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
 import { runAsLibvirtWould } from "./ran.ts";
@@ -51,9 +48,9 @@ export class ResumeRun {
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      const meta = this.#meta(snapshot);
+      const meta = recordOf(snapshot, this.#reporter.notice);
       this.#enter("start");
-      const destination = await this.#destination(meta);
+      const destination = await chooseDestination(this.#options, meta, this.#reporter.notice);
       const ready = this.#reporter.elapsed;
       try {
         return await this.#load(snapshot, meta, destination, ready);
@@ -77,18 +74,7 @@ export class ResumeRun {
   ): Promise<ResumeResult> {
     const { client } = destination;
     const facts = await inspectGuest(client, { cpuFlags: false });
-    if (meta !== null) {
-      const { changed, notices } = checkDisks(meta, await queryDisks(client, destination.process));
-      for (const notice of notices) this.#reporter.notice(notice);
-      if (this.#options.force !== true) refuseChanged(changed, this.#options.file);
-      for (const { device, path, what } of changed) {
-        this.#reporter.notice({
-          level: "warning",
-          code: "disk-changed",
-          message: `Disk ${device} (${printable(path)}) has changed: ${what}.`,
-        });
-      }
-    }
+    if (meta !== null) await requireDisks(this.#options, meta, destination, this.#reporter.notice);
     const blocks = await queryRamblocks(client);
     await this.#compare(snapshot, meta, destination, facts, blocks);
     const choice = chooseTransport({
@@ -231,60 +217,6 @@ export class ResumeRun {
     }
   }
 
-  async #destination(meta: SnapshotMeta | null): Promise<Destination> {
-    const { qmp, command } = this.#options;
-    if (qmp !== undefined) return attach(this.#options, qmp);
-    const { notice } = this.#reporter;
-    if (command !== undefined) return start(this.#options, command, null, notice);
-    const recorded = await this.#recorded(meta);
-    return start(this.#options, recorded.argv, recorded.cwd, notice);
-  }
-
-  /** The recorded command line, when somebody says that it may be run: the file may come from elsewhere. */
-  async #recorded(
-    meta: SnapshotMeta | null,
-  ): Promise<{ readonly argv: readonly string[]; readonly cwd: string | null }> {
-    const recorded = meta?.argv ?? null;
-    if (recorded === null) {
-      throw new FixedramError(
-        "usage.no-command",
-        "there is no QEMU to resume in, and the snapshot records no command line",
-        {
-          hint: "Give QEMU's command line behind --, or --qmp for a QEMU that waits in -incoming defer.",
-        },
-      );
-    }
-    const cwd = typeof recorded.cwd === "string" ? recorded.cwd : null;
-    if (recorded.redacted || recorded.fileDescriptors.length > 0 || recorded.exact === false) {
-      throw new FixedramError("usage.recorded-incomplete", "the recorded command line cannot be run as it stands", {
-        found: recorded.redacted
-          ? "secrets were left out of it"
-          : recorded.exact === false
-            ? "an argument is not text"
-            : "it names file descriptors of the process that is gone",
-        hint: "See it with fixedram info, complete it, and give it behind --.",
-      });
-    }
-    const allowed = this.#options.runRecorded === true || (await this.#options.confirm?.(recorded.arguments)) === true;
-    if (!allowed) {
-      throw new FixedramError("usage.not-confirmed", "the recorded command line was not run", {
-        hint: "Say yes when asked on a terminal, or give --run-recorded, or a command line of your own behind --.",
-      });
-    }
-    return { argv: recorded.arguments, cwd };
-  }
-
-  #meta({ seal }: Snapshot): SnapshotMeta | null {
-    if (seal.state === "sealed") return seal.seal.meta;
-    const why = seal.reason === null ? "The file has no seal" : `The seal cannot be used: ${seal.reason.message}`;
-    this.#reporter.notice({
-      level: "warning",
-      code: "no-record",
-      message: `${why}. Whether the disks are as of the save is not known.`,
-    });
-    return null;
-  }
-
   #moved(bytes: number, total: number): void {
     this.#bytes = bytes;
     this.#total = total;
@@ -302,20 +234,6 @@ export class ResumeRun {
  * Whether the destination's user can open the file by its path. Another user's rights are not guessed at: not known is taken for
  * no, for a stream always works.
  */
-/** @throws FixedramError `usage.conflict` */
-function requireOneWay({ qmp, runRecorded, command }: ResumeOptions): void {
-  const ways = [
-    ...(qmp === undefined ? [] : ["--qmp"]),
-    ...(runRecorded === true ? ["--run-recorded"] : []),
-    ...(command === undefined ? [] : ["a QEMU command after --"]),
-  ];
-  if (ways.length < 2) return;
-  throw new FixedramError("usage.conflict", "the guest can go into one QEMU only", {
-    found: ways.join(" and "),
-    expected: "one of --qmp, --run-recorded and a QEMU command after --",
-  });
-}
-
 function readableBy({ process, started }: Destination): boolean {
   // A QEMU of ours may have changed its user (-run-with user=).
   if (process === null) return started !== null;

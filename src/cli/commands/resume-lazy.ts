@@ -1,0 +1,100 @@
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { ExitCode, systemError } from "../../errors.ts";
+import type { ResumeOptions } from "../../operations/resume.ts";
+import type { Activity, LazyResumeOptions, LazyRunning } from "../../operations/resume-lazy.ts";
+import type { Invocation } from "../command.ts";
+import { duration } from "../render/format.ts";
+import { lazyText } from "../render/resume-lazy.ts";
+import { signalExitCode } from "../terminal.ts";
+import { confirm } from "./resume.ts";
+
+/** `fixedram resume --lazy`: answers when all RAM is in; that the guest runs is said on the way. */
+export async function runLazy(invocation: Invocation, options: ResumeOptions): Promise<number> {
+  const { operations, signals } = invocation.around;
+  const events = eventsOf(invocation);
+  const ours = options.qmp === undefined;
+  let release = () => {};
+  try {
+    const result = await operations.resumeLazy({
+      ...options,
+      ...lazyOptions(invocation),
+      ...(events === null ? {} : { onActivity: events.write }),
+      confirm: (argv) => confirm(invocation, argv),
+      ...(await invocation.context()),
+      onRunning: (running) => {
+        tellRunning(invocation, running);
+        release = signals.hold?.(() => explain(invocation, ours)) ?? release;
+      },
+    });
+    release();
+    if (result.process !== null) signals.handOver(result.process.pid);
+    for (const notice of result.notices) invocation.notice(notice);
+    const { process: started, ...rest } = result;
+    const json = { ...rest, process: started === null ? null : { pid: started.pid, qmp: started.qmp } };
+    invocation.answer(json, (colors) => lazyText(result, colors), "resume-lazy");
+    if (started === null) return ExitCode.ok;
+    const { code, signal } = await started.ended;
+    return signal === null ? (code ?? ExitCode.ok) : signalExitCode(signal);
+  } finally {
+    release();
+    events?.close();
+  }
+}
+
+/** The options that --lazy has besides those of every resume. */
+export function lazyOptions(invocation: Invocation): Pick<LazyResumeOptions, "prefetch" | "around" | "pushRate"> {
+  const prefetch = invocation.text("prefetch");
+  const around = invocation.count("around", 1, 1024);
+  const pushRate = invocation.size("push-rate");
+  return {
+    ...(prefetch === undefined ? {} : { prefetch }),
+    ...(around === undefined ? {} : { around }),
+    ...(pushRate === undefined ? {} : { pushRate }),
+  };
+}
+
+function tellRunning(invocation: Invocation, { runState, times, process: started, pageServer }: LazyRunning): void {
+  const where = started === null ? "" : `, QEMU's pid ${started.pid}`;
+  invocation.notice({
+    level: "note",
+    code: "running",
+    message: `The guest is ${runState} after ${duration(times.running)}${where}; page server ${pageServer} brings the rest of its memory.`,
+  });
+}
+
+/** What Ctrl-C would mean now. */
+function explain(invocation: Invocation, ours: boolean): void {
+  const then = ours
+    ? "Once more ends QEMU, and with it the guest; the snapshot stays as it is."
+    : "Once more ends the page server: the guest then stands still at the next page that it lacks, until fixedram recover.";
+  invocation.notice({
+    level: "warning",
+    code: "pages-outstanding",
+    message: `The guest still needs pages from the file. Wait until all of its memory is in. ${then}`,
+  });
+}
+
+/** One line for each: `{"time":..., "kind":"fault","block":0,"page":17,"pages":1,"took":23}`. */
+function eventsOf(invocation: Invocation): { write(batch: readonly Activity[]): void; close(): void } | null {
+  const path = invocation.text("events");
+  if (path === undefined) return null;
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
+  } catch (error) {
+    throw systemError(error, path, "Opening the file for events");
+  }
+  return {
+    write: (batch) => {
+      const lines = batch.map(([kind, block, page, pages, time, took]) =>
+        JSON.stringify({ time: Math.round(time * 1000) / 1000, kind, block, page, pages, took: Math.round(took) }),
+      );
+      try {
+        writeSync(fd, `${lines.join("\n")}\n`);
+      } catch {
+        // Whoever read them has gone.
+      }
+    },
+    close: () => closeSync(fd),
+  };
+}

@@ -1,0 +1,392 @@
+import { FixedramError } from "../../errors.ts";
+import { LatencyHistogram, type LatencySummary } from "../../postcopy/latency.ts";
+import type { PrivateFolder } from "../../qemu/private-folder.ts";
+import { queryMigrate, queryStatus } from "../../qmp/commands.ts";
+import type { Notice } from "../progress.ts";
+import type { Destination } from "../resume/destination.ts";
+import { incoming } from "../resume/load.ts";
+import { type PageServer, serverLost } from "./page-server.ts";
+import type { Activity, FromServer, ServeJob, ServeStatus } from "./protocol.ts";
+
+/** Milliseconds between two looks at QEMU, where it sends no event. */
+const LOOK = 5;
+/** Milliseconds that QEMU gets to notice that its connection broke. */
+const NOTICE_TIME = 10_000;
+/** Recoveries in a row after which not one byte more had come. */
+const MOST_IN_VAIN = 10;
+
+type Server = Pick<PageServer, "pid" | "opened" | "ended" | "serve">;
+
+/** Has a page server, and another one when that is gone. */
+export interface ServerSource {
+  readonly server: Server;
+  instead(lost: Server): Promise<Server>;
+}
+
+export interface LoadHandlers {
+  readonly onStatus: (status: ServeStatus) => void;
+  readonly onNotice: (notice: Notice) => void;
+  readonly onActivity?: ((batch: readonly Activity[]) => void) | undefined;
+}
+
+/** What a guest's loading came to. */
+export interface LoadEnd {
+  readonly recoveries: number;
+  /** Faults answered and ignored, over all page servers. */
+  readonly faults: number;
+  readonly ignored: number;
+  readonly latency: LatencySummary;
+  readonly bytes: number;
+  readonly total: number;
+  readonly prefetched: number;
+  /** Milliseconds from running until the faults were quiet. */
+  readonly settled: number | null;
+}
+
+/**
+ * Sees one guest through its lazy load, whatever becomes of the page server:
+ *
+ *     start -> listening -> running <-> lost -> recovering -> running ... -> complete
+ *                  |            |
+ *                  v            v
+ *               failed       failed, with the guest waiting (attached) or ended (ours)
+ */
+export class LazyLoad {
+  readonly #destination: Destination;
+  readonly #keeper: ServerSource;
+  readonly #job: Omit<ServeJob, "mode" | "socket">;
+  readonly #folder: PrivateFolder;
+  readonly #handlers: LoadHandlers;
+  #server: Server;
+  #serverEnd: FixedramError | null = null;
+  #failure: FixedramError | null = null;
+  #gone = false;
+  #loaded = false;
+  #shut: number | null = null;
+  #status: ServeStatus | null = null;
+  #changed: () => void = () => {};
+  readonly #latency = new LatencyHistogram();
+  readonly #counts = { faults: 0, ignored: 0, prefetched: 0 };
+  #settled: number | null = null;
+  #recoveries = 0;
+  #running = false;
+  #missing: number | null = null;
+
+  constructor(
+    destination: Destination,
+    keeper: ServerSource,
+    job: Omit<ServeJob, "mode" | "socket">,
+    folder: PrivateFolder,
+    handlers: LoadHandlers,
+  ) {
+    this.#destination = destination;
+    this.#keeper = keeper;
+    this.#job = job;
+    this.#folder = folder;
+    this.#handlers = handlers;
+    this.#server = keeper.server;
+    const gone = () => {
+      this.#gone = true;
+      this.#changed();
+    };
+    if (destination.client.closed) this.#gone = true;
+    destination.client.once("close", gone);
+    void destination.started?.ended.then(gone);
+  }
+
+  /** The guest runs: from now on it must not be given up. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** Bytes of data that the first destination to be recovered lacked. */
+  get missing(): number {
+    return this.#missing ?? 0;
+  }
+
+  /** Pids of the page servers, for who has to know. */
+  get serverPid(): number {
+    return this.#server.pid;
+  }
+
+  /**
+   * Has QEMU listen, and the page server bring it to where the guest runs (or is in, and paused). Capabilities are set before.
+   *
+   * @throws FixedramError `qemu.load-failed`, `qemu.lost-before-run`, `qemu.died`, `system.page-server`, what the server found wrong
+   */
+  async begin(signal?: AbortSignal): Promise<void> {
+    const { client } = this.#destination;
+    await this.#server.opened;
+    const path = this.#folder.socket("incoming.sock");
+    const since = client.sequence;
+    await incoming(client, { uri: `unix:${path}` });
+    this.#follow(this.#server);
+    const abort = () => this.#changed();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      this.#server.serve({ ...this.#job, mode: "begin", socket: path }, (message) => this.#hear(message));
+      const resumed = client
+        .waitForEvent(({ event }) => event === "RESUME", { since })
+        .then(
+          () => this.#run(),
+          () => {},
+        );
+      await this.#until(() => {
+        if (signal?.aborted === true) throw signal.reason;
+        return this.#running || this.#loaded || this.#over();
+      });
+      if (!this.#running && this.#loaded) await this.#untilIn(signal);
+      if (!this.#running) await this.#beforeRun();
+      void resumed;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Of a guest that waits for a page server: what begin() is for a new one. @throws FixedramError */
+  async recover(): Promise<void> {
+    this.#running = true;
+    await this.#server.opened;
+    this.#follow(this.#server);
+    await this.#recoverOnce();
+  }
+
+  /**
+   * Waits until all RAM is in, with as many page servers as it takes.
+   *
+   * @throws FixedramError `qemu.died`, or what keeps the rest from being sent: then an attached guest waits
+   */
+  async complete(): Promise<LoadEnd> {
+    let inVain = 0;
+    let bytes = -1;
+    for (;;) {
+      await this.#until(() => this.#over());
+      if (this.#shut !== null || (await this.#completedAlone())) return this.#end();
+      if (this.#gone) throw died();
+      if (this.#failure !== null && !isLoss(this.#failure)) throw this.#failure;
+      const now = this.#status?.bytes ?? 0;
+      inVain = now > bytes ? 0 : inVain + 1;
+      bytes = Math.max(bytes, now);
+      if (inVain > MOST_IN_VAIN) throw this.#failure ?? this.#serverEnd ?? new Error("nothing was lost");
+      await this.#recoverOnce();
+    }
+  }
+
+  #over(): boolean {
+    return this.#shut !== null || this.#failure !== null || this.#gone || this.#serverEnd !== null;
+  }
+
+  #end(): LoadEnd {
+    if (this.#shut !== null && this.#shut !== 0) {
+      throw new FixedramError("qemu.load-failed", "QEMU says that the guest's memory is not as it should be", {
+        found: `verdict ${this.#shut}`,
+      });
+    }
+    this.#add();
+    const { bytes = 0, total = 0 } = this.#status ?? {};
+    return {
+      recoveries: this.#recoveries,
+      ...this.#counts,
+      latency: this.#latency.summary(),
+      bytes,
+      total,
+      settled: this.#settled,
+    };
+  }
+
+  /** Adds what a page server has done to what those before it had. */
+  #add(): void {
+    const status = this.#status;
+    if (status === null) return;
+    this.#latency.merge(status.latency);
+    this.#counts.faults += status.faults;
+    this.#counts.ignored += status.ignored;
+    this.#counts.prefetched += status.prefetched;
+    this.#settled ??= status.settled;
+  }
+
+  #hear(message: FromServer): void {
+    switch (message.say) {
+      case "loaded":
+        this.#loaded = true;
+        break;
+      case "recovered":
+        this.#missing ??= message.missing;
+        return;
+      case "status":
+        this.#status = message.status;
+        this.#handlers.onStatus(message.status);
+        return;
+      case "activity":
+        this.#handlers.onActivity?.(message.batch);
+        return;
+      case "note":
+        this.#handlers.onNotice({ level: "note", code: message.code, message: message.message });
+        return;
+      case "shut":
+        this.#status = message.status;
+        this.#shut = message.value;
+        break;
+      case "failed":
+        this.#failure = FixedramError.from(message.error);
+        break;
+    }
+    this.#changed();
+  }
+
+  #follow(server: Server): void {
+    this.#server = server;
+    this.#serverEnd = null;
+    this.#failure = null;
+    void server.ended.then((end) => {
+      if (this.#server !== server) return;
+      this.#serverEnd = serverLost(end);
+      this.#changed();
+    });
+  }
+
+  /** Has a page server take over. Returns when it was asked to; how that ends is seen in complete(). */
+  async #recoverOnce(): Promise<void> {
+    const { client } = this.#destination;
+    if (!(await this.#untilPaused())) return;
+    this.#add();
+    this.#status = null;
+    this.#recoveries++;
+    const server = await this.#keeper.instead(this.#server);
+    this.#follow(server);
+    const path = this.#folder.socket(`recover-${this.#recoveries}.sock`);
+    try {
+      await client.execute("migrate-recover", { uri: `unix:${path}` });
+    } catch (error) {
+      if (this.#gone) return;
+      throw new FixedramError(
+        "qemu.not-recovered",
+        "QEMU does not take a new connection for the rest of the guest's memory",
+        {
+          said: error instanceof FixedramError ? (error.details.said ?? error.message) : String(error),
+          hint: "The guest waits at the next page that it lacks. Try again: fixedram recover FILE --qmp SOCKET.",
+        },
+        { cause: error },
+      );
+    }
+    server.serve({ ...this.#job, mode: "recover", socket: path }, (message) => this.#hear(message));
+  }
+
+  /** False: there is nothing to recover (QEMU is gone, or has everything), which complete() looks into. */
+  async #untilPaused(): Promise<boolean> {
+    const deadline = performance.now() + NOTICE_TIME;
+    for (;;) {
+      if (this.#gone) return false;
+      const { status } = await this.#migration();
+      if (status === "postcopy-paused") return true;
+      if (status === "completed") return false;
+      if (status === "failed" || performance.now() > deadline) {
+        throw new FixedramError("qemu.not-recovered", "QEMU does not wait for a new page server", {
+          expected: "migration status postcopy-paused",
+          found: status,
+          hint: "Look at QEMU's own messages.",
+        });
+      }
+      await pause(LOOK);
+    }
+  }
+
+  /** The last word of a page server that died at the very end may be missing; QEMU knows. */
+  async #completedAlone(): Promise<boolean> {
+    if (this.#gone) return false;
+    return (await this.#migration()).status === "completed";
+  }
+
+  async #migration(): Promise<{ readonly status: string }> {
+    try {
+      return await queryMigrate(this.#destination.client);
+    } catch (error) {
+      if (this.#destination.client.closed) {
+        this.#gone = true;
+        return { status: "gone" };
+      }
+      throw error;
+    }
+  }
+
+  /** A guest that stays paused says so in no event. */
+  async #untilIn(signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#over() || this.#running) return;
+      const { status } = await queryStatus(this.#destination.client).catch(() => ({ status: "inmigrate" }));
+      if (status !== "inmigrate") return this.#run();
+      await pause(1);
+    }
+  }
+
+  #run(): void {
+    this.#running = true;
+    this.#destination.letGo();
+    this.#changed();
+  }
+
+  /**
+   * Something ended before the guest ran, or just then. QEMU goes on without a page server only when it has come to RUN; before that it
+   * ends itself.
+   */
+  async #beforeRun(): Promise<void> {
+    const deadline = performance.now() + NOTICE_TIME;
+    const failure = this.#failure;
+    while (!this.#gone && !this.#running && performance.now() < deadline) {
+      const state = await Promise.race([this.#state(), pause(100).then(() => null)]);
+      if (state === "failed") break;
+      if (state === "running") return this.#run();
+      await pause(LOOK);
+    }
+    if (this.#running) return;
+    if (failure !== null && !isLoss(failure)) throw failure;
+    if (this.#serverEnd === null) {
+      throw new FixedramError("qemu.load-failed", "QEMU could not load the snapshot", {}, { cause: failure });
+    }
+    throw new FixedramError(
+      "qemu.lost-before-run",
+      "The page server ended before the guest ran, and QEMU cannot go on without it",
+      {
+        ...(this.#serverEnd.details.found === undefined
+          ? {}
+          : { found: `the page server ended with ${this.#serverEnd.details.found}` }),
+        hint: "The snapshot is as it was: run the command again.",
+      },
+    );
+  }
+
+  async #state(): Promise<"running" | "failed" | "between"> {
+    const { client } = this.#destination;
+    try {
+      const [{ status: migration }, { status }] = await Promise.all([queryMigrate(client), queryStatus(client)]);
+      if (migration === "failed") return "failed";
+      return status !== "inmigrate" ? "running" : "between";
+    } catch {
+      return "between";
+    }
+  }
+
+  async #until(check: () => boolean): Promise<void> {
+    while (!check()) {
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+    }
+  }
+}
+
+/** The guest can be had back by another page server. */
+function isLoss({ code }: FixedramError): boolean {
+  return code === "qemu.connection-lost" || code === "system.page-server";
+}
+
+function died(): FixedramError {
+  return new FixedramError("qemu.died", "QEMU ended before all of the guest's memory was in", {
+    hint: "The snapshot is as it was: the guest can be resumed again from it.",
+  });
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

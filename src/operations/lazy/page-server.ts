@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { FixedramError } from "../../errors.ts";
+import { entryArguments, entryFile } from "../../installation.ts";
+import type { FromServer, ServeJob, ToServer } from "./protocol.ts";
+import type { FileToServe } from "./served-file.ts";
+
+/** Descriptor under which the server finds the snapshot: behind the three usual ones and the IPC channel. */
+const inherited = 4;
+
+export interface ServerEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A file that is held open for page servers: each of them gets that very file, whatever has its name by then. */
+export class HeldFile {
+  readonly fd: number;
+  readonly toServe: FileToServe;
+
+  /** @param fd stays open as long as servers may be started */
+  constructor(file: Omit<FileToServe, "descriptor">, fd: number) {
+    this.fd = fd;
+    this.toServe = { ...file, descriptor: inherited };
+  }
+}
+
+/** One page server process. */
+export class PageServer {
+  readonly pid: number;
+  readonly ended: Promise<ServerEnd>;
+  readonly #child: ChildProcess;
+  readonly #listeners = new Map<number, (message: FromServer) => void>();
+  readonly #opened: Promise<void>;
+
+  constructor(file: HeldFile) {
+    // In a session of its own: what a terminal sends is for the supervisor, and the guest's pages come all the same.
+    this.#child = spawn(process.execPath, [...entryArguments(), entryFile("operations/lazy/server")], {
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "ipc", file.fd],
+    });
+    this.pid = this.#child.pid ?? -1;
+    this.ended = new Promise((resolve) => {
+      this.#child.once("exit", (code, signal) => resolve({ code, signal }));
+      this.#child.once("error", () => resolve({ code: null, signal: null }));
+    });
+    this.#opened = new Promise((resolve, reject) => {
+      this.#child.on("message", (message) => {
+        const said = message as FromServer;
+        if (said.say === "opened") resolve();
+        else if (said.say === "cannot-open") reject(FixedramError.from(said.error));
+        else this.#listeners.get(said.guest)?.(said);
+      });
+      void this.ended.then((end) => reject(serverLost(end)));
+    });
+    this.#opened.catch(() => {});
+    this.#send({ ask: "open", file: file.toServe });
+  }
+
+  get alive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null && this.#child.pid !== undefined;
+  }
+
+  /** The file is open and was recognised. @throws FixedramError what is wrong with it; `system.page-server` */
+  get opened(): Promise<void> {
+    return this.#opened;
+  }
+
+  /** @param listener hears of this guest from now on */
+  serve(job: ServeJob, listener: (message: FromServer) => void): void {
+    this.#listeners.set(job.guest, listener);
+    this.#send({ ask: "serve", job });
+  }
+
+  /** Ends it: for when no guest needs it any more, or none ever will. */
+  async stop(): Promise<void> {
+    if (!this.alive) return;
+    this.#child.kill("SIGKILL");
+    await this.ended;
+  }
+
+  /** It goes on by itself, and ends when its guests have everything. */
+  leave(): void {
+    this.#child.unref();
+    this.#child.channel?.unref();
+    if (this.#child.connected) this.#child.disconnect();
+  }
+
+  #send(message: ToServer): void {
+    // One that has ended is told of elsewhere.
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
+}
+
+export function serverLost({ code, signal }: ServerEnd): FixedramError {
+  return new FixedramError("system.page-server", "The page server ended", {
+    found: signal === null ? `code ${code ?? "?"}` : `signal ${signal}`,
+    hint: "The machine may be out of memory.",
+  });
+}

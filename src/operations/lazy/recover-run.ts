@@ -1,0 +1,154 @@
+import { printable } from "../../bytes/text.ts";
+import { FixedramError } from "../../errors.ts";
+import { connectQmp } from "../../qemu/connect.ts";
+import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
+import { queryRamblocks } from "../../qemu/memory-map.ts";
+import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
+import { findQemu, type QemuProcess } from "../../qemu/process.ts";
+import { parseQmpAddress } from "../../qmp/address.ts";
+import type { QmpClient } from "../../qmp/client.ts";
+import { queryMigrate, queryStatus, toVersion } from "../../qmp/commands.ts";
+import { restoreSettings } from "../../qmp/migration-settings.ts";
+import type { RecoverOptions, RecoverResult } from "../recover.ts";
+import { Reporter } from "../reporter.ts";
+import type { Destination } from "../resume/destination.ts";
+import { requireVerified } from "../resume/verified.ts";
+import { type LazyFile, openLazyFile } from "./file.ts";
+import { hostPageSize } from "./host-pages.ts";
+import { ServerKeeper } from "./keeper.ts";
+import { LazyLoad } from "./load.ts";
+import { type LazyNote, readNote, removeNote } from "./note.ts";
+import { largePages } from "./preflight.ts";
+import type { ServeJob, ServeStatus } from "./protocol.ts";
+import { abortable, usualAround } from "./run.ts";
+
+/** See recover.ts. */
+export async function recoverGuest(options: RecoverOptions): Promise<RecoverResult> {
+  const { signal } = options;
+  let status: ServeStatus | null = null;
+  const reporter = new Reporter(options, () => ({ bytes: status?.bytes ?? 0, total: status?.total ?? 0, round: 0 }));
+  reporter.enter("preflight");
+  await requireVerified({ file: options.file, ...(signal === undefined ? {} : { signal }) });
+  const folder = makePrivateFolder(options.socketDir);
+  let file: LazyFile | null = null;
+  let keeper: ServerKeeper | null = null;
+  let sockets: PrivateFolder | null = null;
+  const address = parseQmpAddress(options.qmp);
+  const client = await connectQmp(address, signal === undefined ? {} : { signal });
+  try {
+    await requirePaused(client, options.qmp);
+    file = await openLazyFile(options.file, folder, options.verify === true, signal === undefined ? {} : { signal });
+    const qemu = findQemu(address);
+    const note = requireSame(options, file, qemu);
+    keeper = new ServerKeeper(file.held);
+    const job = await jobOf(options, client, file);
+    reporter.enter("load");
+    sockets = makeMeetingFolder(qemu, options.socketDir).folder;
+    const load = new LazyLoad(attached(client, qemu), keeper, job, sockets, {
+      onStatus: (now) => {
+        status = now;
+        reporter.report();
+      },
+      onNotice: reporter.notice,
+    });
+    await load.recover();
+    const end = await abortable(load.complete(), signal);
+    reporter.enter("finish");
+    if (note !== null && qemu !== null) {
+      await restoreSettings(client, note.settings);
+      removeNote(qemu);
+    }
+    return {
+      path: options.file,
+      snapshot: file.key,
+      qemuVersion: toVersion(client.greeting.version).text,
+      runState: (await queryStatus(client)).status,
+      times: { total: reporter.elapsed },
+      missing: load.missing,
+      bytes: end.total,
+      faults: { served: end.faults, ignored: end.ignored, latency: end.latency },
+      recoveries: end.recoveries,
+      notices: reporter.notices,
+    };
+  } finally {
+    await keeper?.stop();
+    await file?.close();
+    client.close();
+    folder.remove();
+    sockets?.remove();
+  }
+}
+
+function attached(client: QmpClient, qemu: QemuProcess | null): Destination {
+  return {
+    client,
+    process: qemu,
+    started: null,
+    paused: false,
+    words: () => "",
+    letGo: () => {},
+    giveUp: async () => {},
+  };
+}
+
+async function requirePaused(client: QmpClient, qmp: string): Promise<void> {
+  const { status } = await queryMigrate(client);
+  if (status === "postcopy-paused") return;
+  throw new FixedramError(
+    "qemu.not-paused",
+    "there is nothing to recover: this QEMU does not wait for the rest of a guest's memory",
+    {
+      path: qmp,
+      expected: "migration status postcopy-paused",
+      found: status,
+      hint:
+        status === "postcopy-active"
+          ? "A page server is at work for it, or it has not yet noticed that one died: try again in a moment."
+          : "Only a guest that was resumed with --lazy, and lost its page server, can be recovered.",
+    },
+  );
+}
+
+/** Pages of another snapshot would destroy the guest. @returns the note of who resumed it, if there is one */
+export function requireSame(
+  options: Pick<RecoverOptions, "file" | "force">,
+  { key }: Pick<LazyFile, "key">,
+  qemu: Pick<QemuProcess, "pid" | "startTime"> | null,
+): LazyNote | null {
+  const note = qemu === null ? null : readNote(qemu);
+  if (note !== null && note.snapshot !== key) {
+    throw new FixedramError("guest.other-snapshot", "the guest was resumed from another snapshot", {
+      path: options.file,
+      expected: `${note.snapshot} (${printable(note.path)})`,
+      found: key,
+      hint: "Give the file that it was resumed from, or a copy of it.",
+    });
+  }
+  if (note === null && options.force !== true) {
+    throw new FixedramError("guest.unknown-snapshot", "nothing tells from which snapshot this guest was resumed", {
+      path: options.file,
+      found: qemu === null ? "QEMU's process cannot be seen" : "no note of a lazy resume by this user",
+      hint: "Pages of another snapshot would destroy the guest. If you are sure that this is the one, use --force.",
+    });
+  }
+  return note;
+}
+
+async function jobOf(
+  options: RecoverOptions,
+  client: QmpClient,
+  { snapshot }: LazyFile,
+): Promise<Omit<ServeJob, "mode" | "socket">> {
+  const size = hostPageSize();
+  return {
+    guest: 0,
+    hostPageSize: size,
+    hostPageSizes: largePages(snapshot, await queryRamblocks(client), size),
+    around: options.around ?? usualAround,
+    pushRate: options.pushRate ?? null,
+    prefetch: null,
+    record: null,
+    watch: false,
+    threads: false,
+  };
+}

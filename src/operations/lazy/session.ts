@@ -1,0 +1,257 @@
+import { readFileSync } from "node:fs";
+import { FixedramError, withPath } from "../../errors.ts";
+import { dataBytes } from "../../pages/count.ts";
+import { ExtentKind, ExtentList } from "../../pages/extents.ts";
+import { type PostcopyBlock, postcopyBlocks } from "../../postcopy/blocks.ts";
+import { usualPace } from "../../postcopy/pace.ts";
+import { PostcopySource } from "../../postcopy/source.ts";
+import {
+  decodeWorkingSet,
+  encodeWorkingSet,
+  maxWorkingSetBytes,
+  type WorkingSet,
+  WorkingSetRecorder,
+} from "../../postcopy/working-set.ts";
+import { TargetFile } from "../../storage/target-file.ts";
+import type { Activity, FromServer, ServeJob, ServeStatus } from "./protocol.ts";
+import { type ServedFile, snapshotKey } from "./served-file.ts";
+import { connectWire } from "./wire.ts";
+
+/** Milliseconds between two words on how far it is. */
+const statusTime = 100;
+/** Milliseconds between two batches of activity. */
+const activityTime = 50;
+/** Bytes of a working set that go before the guest runs: sent in about 20 ms. */
+const aheadBytes = 32 * 2 ** 20;
+/** Milliseconds from the guest's start in which what it touches counts as its working set. */
+const recordTime = 10_000;
+
+type Say = (message: FromServer) => void;
+
+/** Serves one guest until it has all of its memory. Never throws: what went wrong is said. */
+export async function serveGuest(file: ServedFile, job: ServeJob, say: Say): Promise<void> {
+  try {
+    await new Session(file, job, say, await dataBytes(file.map)).run();
+  } catch (error) {
+    say({ say: "failed", guest: job.guest, error: errorJson(error) });
+  }
+}
+
+/** An error as it goes to the supervisor; one that is none of ours is a defect, and is told as one. */
+export function errorJson(error: unknown): ReturnType<FixedramError["toJSON"]> {
+  if (error instanceof FixedramError) return error.toJSON();
+  const said = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: "system.page-server", message: "The page server failed", said };
+}
+
+class Session {
+  readonly #file: ServedFile;
+  readonly #job: ServeJob;
+  readonly #say: Say;
+  readonly #blocks: readonly PostcopyBlock[];
+  readonly #key: string;
+  #activity: Activity[] = [];
+  #tellVerdict: (value: number) => void = () => {};
+  /** The destination's last word; it may come before anybody waits for it. */
+  readonly #said = new Promise<number>((resolve) => {
+    this.#tellVerdict = resolve;
+  });
+  #began = 0;
+  #prefetched = 0;
+  #settled: number | null = null;
+  readonly #total: number;
+  #had = 0;
+
+  /** @param total bytes of all pages with data */
+  constructor(file: ServedFile, job: ServeJob, say: Say, total: number) {
+    this.#file = file;
+    this.#job = job;
+    this.#say = say;
+    this.#key = snapshotKey(file.snapshot);
+    this.#blocks = postcopyBlocks(file.map.blocks, job.hostPageSize, new Map(job.hostPageSizes));
+    this.#total = total;
+  }
+
+  async run(): Promise<void> {
+    const { job, source, recorder, earlier, closed, close } = await this.#connect();
+    let ended = false;
+    void closed.then((error) => {
+      if (!ended) source.stop(error);
+    });
+    const status = setInterval(() => this.#tellStatus(source), statusTime);
+    const watching = job.watch ? setInterval(() => this.#tellActivity(), activityTime) : undefined;
+    try {
+      if (job.watch) this.#watch(source);
+      if (job.mode === "begin") await source.begin();
+      else await this.#recover(source);
+      this.#began = performance.now();
+      this.#prefetched = source.counts.dataPages;
+      if (job.mode === "begin") this.#say({ say: "packaged", guest: job.guest });
+      await source.serve();
+      const value = await this.#verdict(closed);
+      ended = true;
+      this.#tellActivity();
+      if (recorder !== null) await this.#keep(recorder, earlier);
+      this.#say({ say: "shut", guest: job.guest, value, status: this.#status(source) });
+    } finally {
+      ended = true;
+      clearInterval(status);
+      clearInterval(watching);
+      this.#tellActivity();
+      close();
+    }
+  }
+
+  async #connect() {
+    const job = this.#job;
+    const earlier = this.#workingSet();
+    const present = this.#total / (this.#blocks[0]?.block.pageSize ?? 4096);
+    const recorder =
+      job.record === null || job.mode === "recover"
+        ? null
+        : new WorkingSetRecorder(this.#blocks, Math.ceil(present / 2));
+    let source: PostcopySource | null = null;
+    const wire = await connectWire(job.socket, (bytes) => source?.receive(bytes));
+    const limited = recorder === null ? null : this.#whileNew(recorder);
+    source = new PostcopySource({
+      input: this.#file.snapshot,
+      blocks: this.#blocks,
+      hostPageSize: job.hostPageSize,
+      pages: this.#file,
+      wire,
+      now: () => performance.now(),
+      turn: () => new Promise((resolve) => setImmediate(resolve)),
+      around: job.around,
+      pace: { ...usualPace, rate: job.pushRate },
+      prefetch: job.mode === "begin" ? (earlier?.runs ?? []) : [],
+      prefetchAhead: aheadBytes,
+      recorder: limited,
+      events: {
+        loaded: () => this.#say({ say: "loaded", guest: job.guest }),
+        shut: (value) => this.#tellVerdict(value),
+      },
+    });
+    return { job, source, recorder, earlier, closed: wire.closed, close: () => wire.close() };
+  }
+
+  /** What a guest touches long after its start is no working set. */
+  #whileNew(recorder: WorkingSetRecorder): Pick<WorkingSetRecorder, "touch"> {
+    return {
+      touch: (block, first, pages) => {
+        if (this.#began === 0 || performance.now() - this.#began < recordTime) recorder.touch(block, first, pages);
+      },
+    };
+  }
+
+  async #recover(source: PostcopySource): Promise<void> {
+    await source.recover();
+    const list = new ExtentList();
+    let had = 0;
+    for (const { block } of this.#blocks) {
+      const { index, pages, pageSize } = block;
+      for (let page = source.sent.nextSent(index, 0, pages); page < pages; ) {
+        const end = source.sent.nextMissing(index, page, pages);
+        while (page < end) {
+          list.clear();
+          page += this.#file.map.extents(index, page, end - page, list);
+          for (let i = 0; i < list.length; i++)
+            if (list.kind[i] === ExtentKind.data) had += (list.pages[i] ?? 0) * pageSize;
+        }
+        page = source.sent.nextSent(index, end, pages);
+      }
+    }
+    this.#had = had;
+    this.#say({ say: "recovered", guest: this.#job.guest, missing: this.#total - had });
+  }
+
+  #verdict(closed: Promise<FixedramError>): Promise<number> {
+    return new Promise((resolve, reject) => {
+      void this.#said.then(resolve);
+      void closed.then(reject);
+    });
+  }
+
+  #watch(source: PostcopySource): void {
+    const origin = performance.timeOrigin;
+    source.watcher = {
+      sent: (kind, block, first, count, time, took) => {
+        this.#activity.push([kind, block, first, count, origin + time, took]);
+      },
+    };
+  }
+
+  #tellActivity(): void {
+    if (this.#activity.length === 0) return;
+    const batch = this.#activity;
+    this.#activity = [];
+    this.#say({ say: "activity", guest: this.#job.guest, batch });
+  }
+
+  #tellStatus(source: PostcopySource): void {
+    if (this.#began > 0) this.#say({ say: "status", guest: this.#job.guest, status: this.#status(source) });
+  }
+
+  #status(source: PostcopySource): ServeStatus {
+    const settled = source.settled;
+    if (settled !== null && this.#began > 0) this.#settled ??= Math.max(0, settled - this.#began);
+    const pageSize = this.#blocks[0]?.block.pageSize ?? 4096;
+    return {
+      ...source.counts,
+      bytes: Math.min(this.#total, this.#had + source.counts.dataPages * pageSize),
+      total: this.#total,
+      settled: this.#settled,
+      latency: source.latency.summary(),
+      prefetched: this.#prefetched,
+    };
+  }
+
+  #workingSet(): WorkingSet | null {
+    const { prefetch } = this.#job;
+    if (prefetch === null) return null;
+    return readWorkingSet(prefetch, this.#key, this.#file);
+  }
+
+  async #keep(recorder: WorkingSetRecorder, earlier: WorkingSet | null): Promise<void> {
+    const path = this.#job.record;
+    if (path === null) return;
+    try {
+      // Another guest of the same snapshot may have written it meanwhile: then its pages count as well.
+      const now = readWorkingSet(path, this.#key, this.#file) ?? earlier;
+      const target = TargetFile.create(path);
+      try {
+        target.write(new TextEncoder().encode(encodeWorkingSet(recorder.merged(now, this.#key))), 0);
+        await target.commit();
+      } catch (error) {
+        await target.abort();
+        throw error;
+      }
+    } catch (error) {
+      const message = `The working set was not kept: ${error instanceof Error ? error.message : String(error)}.`;
+      this.#say({ say: "note", guest: this.#job.guest, code: "working-set", message });
+    }
+  }
+}
+
+/** @returns null: there is none @throws FixedramError `file.working-set`, `file.other-working-set` */
+export function readWorkingSet(path: string, key: string, { map }: Pick<ServedFile, "map">): WorkingSet | null {
+  let text: string;
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length > maxWorkingSetBytes) {
+      throw new FixedramError("file.working-set", "The working set is larger than any that is made", {
+        path,
+        expected: `at most ${maxWorkingSetBytes} bytes`,
+        found: `${bytes.length} bytes`,
+      });
+    }
+    text = bytes.toString("utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw error;
+  }
+  try {
+    return decodeWorkingSet(text, key, map.blocks);
+  } catch (error) {
+    throw withPath(error, path);
+  }
+}
