@@ -8,6 +8,7 @@ qemu_needs=(
 test_needs=(
   nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux setpriv:util-linux
   bzip2:bzip2 zstd:zstd # in libvirt's images
+  gdb:gdb readelf:binutils makedumpfile:makedumpfile crash:crash drgn:python3-drgn # read what export and gdb give
   fish:fish zsh:zsh man:man-db # for the completions and the man page
 )
 

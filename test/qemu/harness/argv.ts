@@ -28,6 +28,8 @@ export interface GuestOptions {
   readonly disk?: boolean | string;
   /** Linux: keeps writing files on the disk. */
   readonly diskLoad?: boolean;
+  /** Linux: a process holds known bytes at known addresses (test/guests/linux/holder.c). */
+  readonly holder?: boolean;
   /** Linux: virtio-net on a user network; default true. */
   readonly net?: boolean;
   /** Default `none`. */
@@ -123,8 +125,11 @@ function bootArgs(options: SettledOptions): string[] {
 }
 
 function linuxArgs(options: SettledOptions): string[] {
-  const { smp, dirty = 16, dirtyRate = 0, still = 32, disk, diskLoad = false, net = true } = options;
-  const { kernel, initrd } = linuxImages(dirtyRate > 0);
+  const { smp, dirty = 16, dirtyRate = 0, still = 32, disk, diskLoad = false, net = true, holder = false } = options;
+  const { kernel, initrd } = linuxImages([
+    ...(dirtyRate > 0 ? ["dirtier" as const] : []),
+    ...(holder ? ["holder" as const] : []),
+  ]);
   const parameters = ["console=ttyS0 loglevel=1 no_timer_check mitigations=off random.trust_cpu=on", `fr.mem=${still}`];
   if (dirtyRate > 0)
     parameters.push(`fr.dirty=${dirty} fr.threads=${smp} fr.rate=${dirtyRate === Infinity ? 0 : dirtyRate}`);

@@ -44,16 +44,24 @@ export interface LinuxImages {
   readonly initrd: string;
 }
 
-/** Kernel and initramfs; with the dirtier in the initramfs when asked for. */
-export function linuxImages(dirtier: boolean): LinuxImages {
+/** What is laid over the Linux guest's initramfs. */
+export type Overlay = "dirtier" | "holder";
+
+/** vmlinux of the Linux guest's kernel, with its symbols; fetched (280 MB) when it is not there. */
+export function debugKernel(): string {
+  return join(built("debug"), "vmlinux");
+}
+
+/** Kernel and initramfs, with these overlays. */
+export function linuxImages(overlays: readonly Overlay[]): LinuxImages {
   const folder = built("linux");
   const kernel = join(folder, "vmlinuz");
-  if (!dirtier) return { kernel, initrd: join(folder, "initrd") };
-  const parts = [readFileSync(join(folder, "initrd")), readFileSync(join(built("dirtier"), "dirtier.cpio"))];
-  const both = Buffer.concat(parts);
-  const initrd = join(folder, `initrd-${createHash("sha256").update(both).digest("hex").slice(0, 16)}`);
+  if (overlays.length === 0) return { kernel, initrd: join(folder, "initrd") };
+  const parts = [join(folder, "initrd"), ...overlays.map((name) => join(built(name), `${name}.cpio`))];
+  const all = Buffer.concat(parts.map((path) => readFileSync(path)));
+  const initrd = join(folder, `initrd-${createHash("sha256").update(all).digest("hex").slice(0, 16)}`);
   if (!existsSync(initrd)) {
-    writeFileSync(`${initrd}.${process.pid}`, both);
+    writeFileSync(`${initrd}.${process.pid}`, all);
     renameSync(`${initrd}.${process.pid}`, initrd);
   }
   return { kernel, initrd };
@@ -68,7 +76,7 @@ export function copyDisk(path: string): string {
 const done = new Set<string>();
 
 /** Folder of a guest's build; builds it when it is missing or out of date. */
-function built(guest: "boot" | "linux" | "dirtier"): string {
+function built(guest: "boot" | "linux" | "debug" | Overlay): string {
   if (!done.has(guest)) {
     execFileSync(join(ROOT, "test", "guests", "build"), [guest], { stdio: ["ignore", "inherit", "inherit"] });
     done.add(guest);
