@@ -41,15 +41,20 @@ _fixedram() {
     resume:--around) :; return ;;
     resume:--push-rate) :; return ;;
     resume:--events) _fixedram_files; return ;;
+    resume:--offset) :; return ;;
     recover:--qmp) _fixedram_files; return ;;
     recover:--around) :; return ;;
     recover:--push-rate) :; return ;;
+    info:--offset) :; return ;;
     map:--block) :; return ;;
     map:--width) :; return ;;
+    map:--offset) :; return ;;
     view:--listen) :; return ;;
     verify:--id) :; return ;;
+    verify:--offset) :; return ;;
     convert:--to) _fixedram_words "fixed-ram stream libvirt-sparse raw"; return ;;
     convert:--xml) _fixedram_files; return ;;
+    convert:--offset) :; return ;;
     diff:--hex) :; return ;;
     diff:--pages-out) _fixedram_files; return ;;
     export:--format) _fixedram_words "elf kdump lime raw"; return ;;
@@ -74,15 +79,15 @@ _fixedram() {
   if [[ $cur == -* ]]; then
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --socket-dir --force --json --quiet -q --help -h" ;;
-      resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --big-endian --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --offset --big-endian --json --quiet -q --help -h" ;;
       recover) _fixedram_words "--qmp --verify --around --push-rate --force --json --quiet -q --help -h" ;;
-      info) _fixedram_words "--keep-index --big-endian --json --quiet -q --help -h" ;;
-      map) _fixedram_words "--block --width --keep-index --big-endian --json --quiet -q --help -h" ;;
+      info) _fixedram_words "--keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      map) _fixedram_words "--block --width --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
       view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
-      verify) _fixedram_words "--deep --id --json --quiet -q --help -h" ;;
+      verify) _fixedram_words "--deep --id --offset --json --quiet -q --help -h" ;;
       seal) _fixedram_words "--json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
-      convert) _fixedram_words "--to --xml --force --big-endian --json --quiet -q --help -h" ;;
+      convert) _fixedram_words "--to --xml --force --offset --big-endian --json --quiet -q --help -h" ;;
       diff) _fixedram_words "--hex --pages-out --trust-seals --json --quiet -q --help -h" ;;
       export) _fixedram_words "--format --map --json --quiet -q --help -h" ;;
       read) _fixedram_words "--block --physical --virtual --cpu --map --hex --raw --u64 --string --json --quiet -q --help -h" ;;

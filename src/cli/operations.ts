@@ -20,7 +20,7 @@ import type { Viewer, ViewOptions } from "../viewer/view.ts";
 
 /** As on the command line: `-` is standard input or output, `xml` a path. */
 export interface ConvertCall
-  extends Pick<ConvertOptions, "force" | "bigEndian" | "signal" | "onProgress" | "onNotice"> {
+  extends Pick<ConvertOptions, "force" | "bigEndian" | "offset" | "signal" | "onProgress" | "onNotice"> {
   readonly input: string;
   readonly output: string;
   readonly to?: ConvertTarget;

@@ -62,12 +62,12 @@ const headPiece = 64 * 1024;
  */
 export async function openFixedRam(store: Store, options: OpenOptions = {}): Promise<FixedRamFile> {
   const stream = await readSealedStream(store, options);
-  const blocks = layoutsOf(stream.ramStart);
+  const shared = capabilitiesOf(stream.configuration).includes("x-ignore-shared");
+  const blocks = layoutsOf(stream.ramStart, shared);
   checkPlaces(blocks, store.size, options.maxBitmapBytes ?? maxBitmapBytes);
   checkOverlaps(blocks, stream.runs);
   const bitmaps: PageBitmap[] = [];
   const clear: ExtentKind[] = [];
-  const shared = capabilitiesOf(stream.configuration).includes("x-ignore-shared");
   let present = 0;
   for (const layout of blocks) {
     const bitmap = await readBitmap(store, layout, options);
@@ -78,7 +78,7 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
   }
   if (present === 0 && blocks.length > 0 && !shared && options.allowEmpty !== true) throw emptyBitmaps(store);
   const streamBase = options.base ?? 0;
-  const tailStart = blocks.at(-1)?.end ?? streamBase;
+  const tailStart = blocks.findLast(({ end }) => end > 0)?.end ?? streamBase;
   return {
     store,
     configuration: stream.configuration,
@@ -172,11 +172,15 @@ async function feed(
   return runs;
 }
 
-function layoutsOf(ramStart: RamStartRecord): BlockLayout[] {
+function layoutsOf(ramStart: RamStartRecord, shared: boolean): BlockLayout[] {
   return ramStart.blocks.map(({ block, mapped }) => {
     if (mapped === null)
       throw new FixedramError("file.not-mapped-ram", "A RAM block has no place in the file", { block: block.name });
     const { bitmapOffset, pagesOffset } = mapped;
+    // Left out for x-ignore-shared, without a place: no block's pages are where the stream begins.
+    if (shared && bitmapOffset === 0 && pagesOffset === 0) {
+      return { block, bitmapOffset, bitmapLength: 0, pagesOffset, end: 0 };
+    }
     return {
       block,
       bitmapOffset,
@@ -188,6 +192,7 @@ function layoutsOf(ramStart: RamStartRecord): BlockLayout[] {
 }
 
 async function readBitmap(store: Store, layout: BlockLayout, options: OpenOptions): Promise<PageBitmap> {
+  if (layout.bitmapLength === 0) return new PageBitmap(layout.block.pages);
   const bytes = new Uint8Array(layout.bitmapLength);
   const count = await store.read(bytes, layout.bitmapOffset, options.signal);
   if (count !== bytes.length) {

@@ -16,6 +16,8 @@ export interface ConvertOptions extends OperationContext {
   readonly pageSize?: number;
   /** For `libvirt-sparse`: the domain's definition. Default: what the input has from libvirt. */
   readonly xml?: Uint8Array;
+  /** Where the stream begins in the file, bytes. */
+  readonly offset?: number;
   /** The bitmaps of a mapped-ram file are of a big-endian host. */
   readonly bigEndian?: boolean;
   /** Take a file that is not as it was sealed, as it is; the new record says `unchecked`. */

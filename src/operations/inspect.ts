@@ -47,6 +47,8 @@ export interface LookOptions extends OperationContext {
   readonly keepIndex?: boolean;
   /** A mapped-ram file's bitmaps are of a big-endian host. */
   readonly bigEndian?: boolean;
+  /** Where the stream begins, bytes. */
+  readonly offset?: number;
 }
 
 export interface BlockInfo {
@@ -153,12 +155,13 @@ async function blocksOf({ ramStart, map }: Outline, signal: AbortSignal | undefi
 }
 
 /** Nothing is said of files that are opened in a moment. */
-export function openOptions({ keepIndex = false, bigEndian, ...context }: LookOptions): OpenSnapshotOptions {
+export function openOptions({ keepIndex = false, bigEndian, offset, ...context }: LookOptions): OpenSnapshotOptions {
   let read = { bytes: 0, total: 0 };
   const reporter = new Reporter(context, () => ({ ...read, round: 0 }));
   return {
     index: keepIndex ? "keep" : "use",
     ...(bigEndian === undefined ? {} : { bigEndian }),
+    ...(offset === undefined ? {} : { offset }),
     onRead: (bytes, total) => {
       read = { bytes, total };
       reporter.enter("preflight");

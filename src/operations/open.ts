@@ -21,6 +21,8 @@ export interface OpenSnapshotOptions {
    * `keep` also writes it, `ignore` does neither. Only for a path, not for a store.
    */
   readonly index?: "use" | "keep" | "ignore";
+  /** Where the stream begins, bytes: QEMU was told `file:...,offset=N`. Default: where the container says. */
+  readonly offset?: number;
   /** A mapped-ram file's bitmaps are of a big-endian host. Default: what a libvirt header says, else false. */
   readonly bigEndian?: boolean;
   /** Where an index is looked for first, and kept; default `FILE.index`. With it a store that is a file has one, too. */
@@ -49,7 +51,8 @@ export async function openSnapshot(source: string | Store, options: OpenSnapshot
 }
 
 async function openStore(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {
-  const { signal } = options;
+  const { signal, offset } = options;
+  if (offset !== undefined) return openAt(store, file, options, offset, null);
   const head = new Uint8Array(Math.min(headBytes, store.size));
   const found = recognise(head.subarray(0, await store.read(head, 0, signal)));
   if (found.kind === "libvirt" && found.finished) {

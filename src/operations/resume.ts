@@ -20,6 +20,8 @@ export interface ResumeOptions extends OperationContext {
   readonly console?: "terminal" | "captured";
   /** Folder for our sockets; the user of an attached QEMU must reach it. */
   readonly socketDir?: string;
+  /** Where the stream begins in the file, bytes. */
+  readonly offset?: number;
   /** The bitmaps of a mapped-ram file are of a big-endian host: QEMU gets a stream then. */
   readonly bigEndian?: boolean;
   /** Go on although disks changed since the save, or the check that `verify` asks for cannot be made. */

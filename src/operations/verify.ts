@@ -15,6 +15,8 @@ export interface VerifyOptions extends OperationContext {
   readonly file: string;
   /** Read every byte that the seal covers, not only what is no page. */
   readonly deep?: boolean;
+  /** Where the stream begins, bytes. */
+  readonly offset?: number;
   /** The id that the snapshot must have, 64 hexadecimal digits. */
   readonly id?: string;
 }
@@ -89,11 +91,12 @@ async function verifyStore(store: FileStore, options: VerifyOptions, began: numb
   const refused = refusal(recognise(head.subarray(0, await store.read(head, 0, options.signal))), head);
   const coverage = nothingCovered(store);
   const base = { id: null, uuid: null, coverage, problems };
-  if (refused !== null && problems.count === 0) throw refused;
+  if (refused !== null && problems.count === 0 && options.offset === undefined) throw refused;
   try {
     const snapshot = await openOutline(store, {
       index: "ignore",
       onRead: progressOf(options, began),
+      ...(options.offset === undefined ? {} : { offset: options.offset }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     const { container, libvirt } = snapshot;

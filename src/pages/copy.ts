@@ -1,9 +1,9 @@
-import { isZero } from "../bytes/zero.ts";
 import { FixedramError } from "../errors.ts";
 import type { RamBlock } from "./block.ts";
 import type { PageMap } from "./map.ts";
 import { type ExtentVisitor, walk } from "./plan.ts";
 import type { PageBatch, Sink } from "./sink.ts";
+import { takeZeros } from "./zeros.ts";
 
 /** Bytes read at once: what files take fastest when they are written. */
 const pieceBytes = 512 * 1024;
@@ -172,31 +172,13 @@ class PageCopier implements ExtentVisitor {
     const count = await piece.reading;
     if (count < piece.end - piece.start) throw this.#cut(piece, count);
     this.#bytes += batch.count * batch.block.pageSize;
-    await this.#takeZeros(batch);
+    // ROM blocks are full of them.
+    await Promise.all(takeZeros(batch, (block, page) => this.#sink.zeroPages(block, page, 1)));
     const waiting = batch.count === 0 ? undefined : this.#sink.writePages(batch);
     if (waiting !== undefined) await waiting;
     piece.reading = null;
     batch.count = 0;
     this.#options.onPages?.(this.#bytes);
-  }
-
-  /** Pages that are stored and yet zero go as what they are: ROM blocks are full of them, and a file keeps holes for them. */
-  async #takeZeros(batch: PageBatch): Promise<void> {
-    const { block, pages, offsets, chunk, count } = batch;
-    let kept = 0;
-    for (let k = 0; k < count; k++) {
-      const at = offsets[k] ?? 0;
-      const page = pages[k] ?? 0;
-      if (isZero(chunk, at, at + block.pageSize)) {
-        const waiting = this.#sink.zeroPages(block, page, 1);
-        if (waiting !== undefined) await waiting;
-        continue;
-      }
-      pages[kept] = page;
-      offsets[kept] = at;
-      kept++;
-    }
-    batch.count = kept;
   }
 
   #cut({ batch, start, store }: Piece, count: number): FixedramError {

@@ -18,6 +18,7 @@ function convertCall(invocation: Invocation): ConvertCall {
   const output = invocation.word(1);
   const to = invocation.choice("to", ["fixed-ram", "stream", "libvirt-sparse", "raw"]);
   const xml = invocation.text("xml");
+  const offset = invocation.size("offset");
   if (output === "-" && invocation.json) {
     throw new FixedramError("usage.conflict", "standard output cannot hold both the stream and the answer", {
       found: "--json and - as OUT",
@@ -36,5 +37,6 @@ function convertCall(invocation: Invocation): ConvertCall {
     ...(xml === undefined ? {} : { xml }),
     ...(invocation.flag("force") ? { force: true } : {}),
     ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...(offset === undefined ? {} : { offset }),
   };
 }

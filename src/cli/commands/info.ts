@@ -4,8 +4,10 @@ import type { Invocation } from "../command.ts";
 import { infoText } from "../render/info.ts";
 
 /** What `info` and `map` have in common. */
-export function lookOptions(invocation: Invocation): Pick<LookOptions, "keepIndex" | "bigEndian"> {
+export function lookOptions(invocation: Invocation): Pick<LookOptions, "keepIndex" | "bigEndian" | "offset"> {
+  const offset = invocation.size("offset");
   return {
+    ...(offset === undefined ? {} : { offset }),
     ...(invocation.flag("keep-index") ? { keepIndex: true } : {}),
     ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
   };

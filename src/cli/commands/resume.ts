@@ -38,6 +38,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
   const qmp = invocation.text("qmp");
   const command = invocation.tail;
   const id = invocation.text("id");
+  const offset = invocation.size("offset");
   const socketDir = invocation.text("socket-dir");
   const runRecorded = invocation.flag("run-recorded");
   if (command !== null && command.length === 0) {
@@ -57,6 +58,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
     ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("paused") ? { paused: true } : {}),
     ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...(offset === undefined ? {} : { offset }),
     ...(invocation.flag("force") ? { force: true } : {}),
   };
 }

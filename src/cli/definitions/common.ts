@@ -17,6 +17,12 @@ export const bigEndian: OptionDefinition = {
   text: "a big-endian host wrote FILE: the bits of its bitmaps stand in that order",
 };
 
+export const offset: OptionDefinition = {
+  name: "offset",
+  value: { name: "SIZE", kind: "size" },
+  text: "where the stream begins in FILE, when QEMU was told file:FILE,offset=SIZE",
+};
+
 export const common: readonly OptionDefinition[] = [
   { name: "json", text: "print one JSON object on standard output, progress as NDJSON on standard error" },
   { name: "quiet", short: "q", text: "print only warnings and errors (and the JSON object, with --json)" },

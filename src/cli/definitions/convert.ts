@@ -1,4 +1,4 @@
-import { bigEndian, common } from "./common.ts";
+import { bigEndian, common, offset } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const convert: CommandDefinition = {
@@ -29,6 +29,7 @@ export const convert: CommandDefinition = {
       text: "with --to libvirt-sparse: the domain's definition, from virsh dumpxml --migratable --security-info (default: what IN has from libvirt)",
     },
     { name: "force", text: "take IN although it is not as it was sealed; the new record says so" },
+    { ...offset, text: offset.text.replaceAll("FILE", "IN") },
     { ...bigEndian, text: bigEndian.text.replace("FILE", "IN") },
     ...common,
   ],

@@ -1,4 +1,4 @@
-import { bigEndian, common, keepIndex, snapshotFile } from "./common.ts";
+import { bigEndian, common, keepIndex, offset, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const map: CommandDefinition = {
@@ -16,6 +16,7 @@ export const map: CommandDefinition = {
       text: "characters between the bars, 10 to 10000 (default: as wide as the terminal, or 76)",
     },
     keepIndex,
+    offset,
     bigEndian,
     ...common,
   ],

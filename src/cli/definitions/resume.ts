@@ -1,4 +1,4 @@
-import { bigEndian, common, snapshotFile } from "./common.ts";
+import { bigEndian, common, offset, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const resume: CommandDefinition = {
@@ -60,6 +60,7 @@ export const resume: CommandDefinition = {
       value: { name: "PATH", kind: "file" },
       text: "with --lazy: write every fault and every piece sent to this file or pipe, as NDJSON",
     },
+    offset,
     bigEndian,
     ...common,
   ],

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, offset, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const verify: CommandDefinition = {
@@ -16,6 +16,7 @@ export const verify: CommandDefinition = {
       value: { name: "ID", kind: "text" },
       text: "the snapshot must have this id, as save, info and verify print it",
     },
+    offset,
     ...common,
   ],
   examples: [

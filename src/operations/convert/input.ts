@@ -61,6 +61,7 @@ export interface ConvertInput {
 export interface InputOptions {
   readonly pageSize?: number;
   readonly bigEndian?: boolean;
+  readonly offset?: number;
   /** The pages must be at hand: a stream in a file is read through first to find them. */
   readonly random: boolean;
   /** The output can be written by threads, which need to know where the pages are. */
@@ -83,7 +84,7 @@ export async function openInput(
   const file = typeof source === "string" ? FileStore.open(source) : null;
   const store = file ?? (source as Store);
   try {
-    const pass = await passInput(store, file, options);
+    const pass = options.offset === undefined ? await passInput(store, file, options) : null;
     if (pass !== null) return pass;
     // By its path, which QEMU could load; it is the same file while `file` is open.
     const snapshot = await openSnapshot(source as string | Store, openOptions(options));
@@ -94,8 +95,9 @@ export async function openInput(
   }
 }
 
-function openOptions({ pageSize, bigEndian, onRead, signal }: InputOptions) {
+function openOptions({ pageSize, bigEndian, offset, onRead, signal }: InputOptions) {
   return {
+    ...(offset === undefined ? {} : { offset }),
     ...(bigEndian === undefined ? {} : { bigEndian }),
     ...(pageSize === undefined ? {} : { pageSize }),
     ...(onRead === undefined ? {} : { onRead }),

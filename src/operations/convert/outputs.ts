@@ -11,6 +11,7 @@ import { LibvirtWriter } from "../../libvirt/writer.ts";
 import type { RamBlock } from "../../pages/block.ts";
 import { copyBufferBytes, copyPages } from "../../pages/copy.ts";
 import type { PageBatch } from "../../pages/sink.ts";
+import { takeZeros } from "../../pages/zeros.ts";
 import { RawWriter } from "../../raw/writer.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import type { TargetFolder } from "../../storage/target-folder.ts";
@@ -70,6 +71,14 @@ export interface ImageHead {
   readonly wasRunning: boolean;
 }
 
+/** Pages of a stream that are stored and yet zero go to the writer as what they are. */
+class ZerosTaken extends FixedRamAssembly {
+  override pages(batch: PageBatch): void {
+    takeZeros(batch, (block, page) => this.writer.zeroPages(block, page, 1));
+    if (batch.count > 0) super.pages(batch);
+  }
+}
+
 /** A fixed-ram file, or a sparse libvirt image. */
 export class FixedRamOutput implements Output {
   readonly events: FixedRamAssembly;
@@ -80,7 +89,7 @@ export class FixedRamOutput implements Output {
     const hasher = new PageHasher(copyBufferBytes);
     this.buffer = hasher.region;
     this.#file = file;
-    this.events = new FixedRamAssembly(
+    this.events = new ZerosTaken(
       (configuration, ramStart) =>
         head === null
           ? new FixedRamWriter(file, configuration, ramStart, { hasher })
@@ -279,7 +288,8 @@ class RawEvents implements StreamEvents {
   }
 
   pages(batch: PageBatch): void {
-    this.writer.writePages(batch);
+    takeZeros(batch, (block, page) => this.writer.zeroPages(block, page, 1));
+    if (batch.count > 0) this.writer.writePages(batch);
   }
 
   zeroPages(block: RamBlock, firstPage: number, count: number): void {

@@ -34,7 +34,7 @@ export class ConvertRun {
   }
 
   async go(): Promise<ConvertResult> {
-    const { input: source, pageSize, bigEndian, force = false, signal } = this.#options;
+    const { input: source, pageSize, bigEndian, offset, force = false, signal } = this.#options;
     signal?.throwIfAborted();
     this.#report("preflight", 0, 0);
     const input = await openInput(source, {
@@ -45,6 +45,7 @@ export class ConvertRun {
       onRead: (bytes, total) => this.#report("preflight", bytes, total),
       ...(pageSize === undefined ? {} : { pageSize }),
       ...(bigEndian === undefined ? {} : { bigEndian }),
+      ...(offset === undefined ? {} : { offset }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {

@@ -38,13 +38,14 @@ export class ResumeRun {
   }
 
   async go(): Promise<ResumeResult> {
-    const { signal, bigEndian } = this.#options;
+    const { signal, bigEndian, offset } = this.#options;
     requireOneWay(this.#options);
     this.#enter("preflight");
     await requireVerified(this.#options);
     const snapshot = await openSnapshot(this.#options.file, {
       onRead: (bytes, total) => this.#moved(bytes, total),
       ...(bigEndian === undefined ? {} : { bigEndian }),
+      ...(offset === undefined ? {} : { offset }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {

@@ -10,6 +10,8 @@ export interface GuestOptions {
   readonly machine?: string;
   /** MiB; default 64 for the boot guest, 256 for Linux. */
   readonly memory?: number;
+  /** MiB that memory may be plugged up to. */
+  readonly maxMemory?: number;
   readonly smp?: number;
   /**
    * MiB a second that the guest rewrites (and verifies). Infinity: as fast as it goes. Default 64 for the boot guest, 0 for Linux
@@ -69,9 +71,16 @@ export function settle(options: GuestOptions, folder: string): SettledOptions {
 
 /** The whole command line, QEMU's path first, without `-incoming`, QMP and serial when `bare` (what follows `--` of `fixedram resume`). */
 export function guestArgv(options: SettledOptions, sockets: Sockets | undefined): string[] {
-  const { qemu, kind, machine, memory, smp, vga = "none", incoming, extraArgs = [] } = options;
+  const { qemu, kind, machine, memory, maxMemory, smp, vga = "none", incoming, extraArgs = [] } = options;
   const argv = [qemu.path, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-machine", machine];
-  argv.push("-m", String(memory), "-smp", String(smp), "-vga", vga);
+  argv.push(
+    "-m",
+    maxMemory === undefined ? String(memory) : `${memory},maxmem=${maxMemory}M,slots=4`,
+    "-smp",
+    String(smp),
+    "-vga",
+    vga,
+  );
   argv.push(...(kind === "boot" ? bootArgs(options) : linuxArgs(options)));
   if (sockets !== undefined) {
     for (const path of [sockets.qmpPath, sockets.testQmpPath]) argv.push("-qmp", `unix:${path},server=on,wait=off`);

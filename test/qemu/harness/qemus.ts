@@ -43,6 +43,17 @@ export function hasQemu(label: "old" | "new"): boolean {
   return qemus().some((candidate) => candidate.label === label);
 }
 
+export type OtherQemu = "debian-11" | "sid" | "arm-old" | "arm-new";
+
+/** A QEMU of another Debian release, or for aarch64 (script/lib/other-qemus.sh); undefined when it was not fetched. */
+export function otherQemu(name: OtherQemu): Qemu | undefined {
+  const program = name.startsWith("arm") ? "qemu-system-aarch64" : "qemu-system-x86_64";
+  const path = join(CACHE, "qemus", name, program);
+  const one = existsSync(join(CACHE, "qemus", name, "complete")) ? look(path) : undefined;
+  if (one === undefined && requireAll) throw new Error(`no QEMU in .cache/qemus/${name}: run script/setup --tests`);
+  return one;
+}
+
 function findQemus(): readonly Qemu[] {
   const system = look(process.env.FIXEDRAM_QEMU_OLD ?? onPath("qemu-system-x86_64"));
   const fetched = look(process.env.FIXEDRAM_QEMU_NEW ?? join(CACHE, "qemu-10", "qemu-system-x86_64"));
