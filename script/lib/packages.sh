@@ -1,10 +1,8 @@
 # What the guests and tests need from the system's packages. To be sourced after common.sh.
 
 # program or file to look for -> package that brings it
-qemu_needs=(
-  qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils busybox:busybox-static cpio:cpio
-  mke2fs:e2fsprogs xz:xz-utils dpkg-deb:dpkg
-)
+guest_needs=(qemu-img:qemu-utils busybox:busybox-static cpio:cpio mke2fs:e2fsprogs xz:xz-utils dpkg-deb:dpkg)
+qemu_needs=(qemu-system-x86_64:qemu-system-x86 "${guest_needs[@]}")
 test_needs=(
   nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux setpriv:util-linux
   bzip2:bzip2 zstd:zstd # in libvirt's images
@@ -40,7 +38,7 @@ install_packages() {
   fi
   local command="apt-get update && apt-get install -y --no-install-recommends ${missing% }"
   if ! as_root true; then
-    problem "packages are missing and there is no root here; run this once, then again script/setup:  sudo sh -c '$command'"
+    problem "packages are missing, and only root can install them; run this once as root, then the same script again:  $command"
     return 0
   fi
   say "installing ${missing% }"

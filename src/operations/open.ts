@@ -46,8 +46,16 @@ export async function openSnapshot(source: string | Store, options: OpenSnapshot
     return await openStore(store, file, options);
   } catch (error) {
     await file?.close();
-    throw withPath(error, store.name);
+    throw withPath(withSize(error, store.size), store.name);
   }
+}
+
+/** A stream that ends too early is most often a file that is shorter than it was. */
+function withSize(error: unknown, size: number): unknown {
+  if (!(error instanceof FixedramError) || error.code !== "stream.cut" || error.details.found !== undefined) return error;
+  const { code, message, details, cause } = error;
+  const hint = "The file was cut, or the save did not come to its end: fetch it again, or save again.";
+  return new FixedramError(code, message, { found: `a file of ${size} bytes`, hint, ...details }, { cause });
 }
 
 async function openStore(store: Store, file: FileStore | null, options: OpenSnapshotOptions): Promise<Snapshot> {

@@ -264,8 +264,9 @@ function exited(running: Running): FixedramError {
     });
   }
   const how = end?.signal ? `signal ${end.signal}` : `code ${end?.code ?? "?"}`;
+  const said = running.words();
   return new FixedramError("qemu.exited", `QEMU ended before it could be spoken to (${how})`, {
-    said: running.words(),
+    ...(said === "" ? { hint: "It said nothing: is that program a QEMU?" } : { said }),
     found: how,
   });
 }

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { connect as netConnect } from "node:net";
 import type { Duplex } from "node:stream";
 import { FixedramError } from "../errors.ts";
@@ -34,6 +35,7 @@ export function openSocket(
     };
     const onError = (error: NodeJS.ErrnoException) => {
       // A unix socket whose queue is full: the server has a client and does not accept.
+      if (error.code === "ECONNREFUSED" && where.kind === "unix" && !isSocket(where.path)) return fail(noSocket(name));
       if (error.code !== "EAGAIN") return fail(connectError(error, name));
       stop();
       askHolder(where, options).then((holder) => reject(busyError(name, holder)), reject);
@@ -48,6 +50,21 @@ export function openSocket(
     signal?.addEventListener("abort", onAbort, { once: true });
     socket.on("connect", onConnect);
     socket.on("error", onError);
+  });
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return statSync(path).isSocket();
+  } catch {
+    return true;
+  }
+}
+
+function noSocket(name: string): FixedramError {
+  return new FixedramError("qmp.no-socket", `${name}: that is a file of another kind, not a socket`, {
+    path: name,
+    hint: "Give the path behind -qmp unix: in QEMU's command line.",
   });
 }
 

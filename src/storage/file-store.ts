@@ -55,7 +55,7 @@ export class FileStore implements Store {
         throw error;
       }
     } catch (error) {
-      throw systemError(error, name, "Opening the file");
+      throw systemError(error, name, "Opening the file", hintOf(error));
     }
   }
 
@@ -156,6 +156,12 @@ export class FileStore implements Store {
     this.#open = false;
     this.#calls.closeSync(this.fd);
   }
+}
+
+function hintOf(error: unknown): string | undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT") return "Look whether the name is right.";
+  return code === "EACCES" ? "Snapshots are for their owner alone: run this as that user, or as root." : undefined;
 }
 
 /** What a path leads to, in the words used to a person; null for a regular file. */

@@ -89,11 +89,11 @@ function memory(saved: SavedFacts["blocks"], here: DestinationFacts["blocks"]): 
   for (const { name, length } of saved) {
     const there = here.find((block) => block.name === name);
     if (there !== undefined && there.used === length) continue;
-    const found = there === undefined ? "has no such block" : `has one of ${there.used} bytes`;
+    const found = there === undefined ? "has no such block" : `has one of ${amount(there.used)}`;
     notices.push(
       warning(
         "memory-differs",
-        `The snapshot has ${length} bytes of RAM block ${printable(name)}, this QEMU ${found}: give it the same memory (-m) and devices.`,
+        `RAM block ${printable(name)} has ${amount(length)} in the snapshot, this QEMU ${found}: give it the same memory (-m) and devices.`,
       ),
     );
   }
@@ -195,6 +195,10 @@ function without(list: readonly string[], other: readonly string[]): string[] {
     left.splice(at, 1);
     return false;
   });
+}
+
+function amount(bytes: number): string {
+  return bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20} MiB` : `${bytes} bytes`;
 }
 
 function listed(all: readonly string[]): string {
