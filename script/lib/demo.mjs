@@ -94,8 +94,10 @@ async function save(mode, qmp) {
     const { code, stdout, stderr } = await capture(command);
     const answer = parse(stdout);
     if (code === 0 && answer !== undefined) return answer;
-    const why = answer?.error?.message ?? (stderr.trim() || `exit code ${code}`);
-    return { error: why };
+    const said = answer?.error?.said === undefined ? "" : ` (QEMU says: ${answer.error.said})`;
+    const why = answer?.error === undefined ? undefined : answer.error.message + said;
+    if (why !== undefined) return { error: why };
+    return { error: (stderr.trim() || `exit code ${code}` };
   };
   let answer = await attempt(mode ?? "background");
   if (answer.error === undefined) {

@@ -52,7 +52,8 @@ export async function openSnapshot(source: string | Store, options: OpenSnapshot
 
 /** A stream that ends too early is most often a file that is shorter than it was. */
 function withSize(error: unknown, size: number): unknown {
-  if (!(error instanceof FixedramError) || error.code !== "stream.cut" || error.details.found !== undefined) return error;
+  if (!(error instanceof FixedramError) || error.code !== "stream.cut" || error.details.found !== undefined)
+    return error;
   const { code, message, details, cause } = error;
   const hint = "The file was cut, or the save did not come to its end: fetch it again, or save again.";
   return new FixedramError(code, message, { found: `a file of ${size} bytes`, hint, ...details }, { cause });

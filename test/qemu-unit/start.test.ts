@@ -87,6 +87,14 @@ describe("starting a QEMU", () => {
     });
   });
 
+  test("a program that says nothing: what to look at", async () => {
+    const silent = script("silent", "exit 1");
+    await expect(startQemu([silent])).rejects.toMatchObject({
+      code: "qemu.exited",
+      details: { found: "code 1", hint: expect.stringContaining("QEMU") },
+    });
+  });
+
   test("a flood on stderr: the end is kept", async () => {
     const noisy = script("noisy", "seq 1 200000 >&2; echo the reason >&2; exit 7");
     await expect(startQemu([noisy])).rejects.toMatchObject({

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { Duplex, PassThrough, Writable } from "node:stream";
@@ -55,7 +56,14 @@ describe("connecting", () => {
     const server = await serve();
     const dead = `${server.path}.dead`;
     writeFileSync(dead, "");
-    await expect(QmpClient.connect(dead)).rejects.toThrow(code("qmp.nobody-listening"));
+    await expect(QmpClient.connect(dead)).rejects.toThrow(code("qmp.no-socket"));
+    // A socket file that outlived its server, as a killed QEMU leaves it.
+    const left = `${server.path}.left`;
+    spawnSync(process.execPath, [
+      "-e",
+      `require("net").createServer().listen(${JSON.stringify(left)}, () => process.kill(process.pid, "SIGKILL"))`,
+    ]);
+    await expect(QmpClient.connect(left)).rejects.toThrow(code("qmp.nobody-listening"));
     await expect(QmpClient.connect("tcp:127.0.0.1:1")).rejects.toThrow(code("qmp.nobody-listening"));
   });
 

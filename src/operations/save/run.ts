@@ -147,7 +147,9 @@ export class SaveRun {
     this.#signal.throwIfAborted();
     this.#reporter.enter("connect");
     if (plan.mode === "background") this.#meta = await makeMeta(client, guest);
-    await setMigrateCapabilities(client, plan.capabilities);
+    await setMigrateCapabilities(client, plan.capabilities).catch((error: unknown) => {
+      throw plan.mode === "background" ? noBackground(error) : error;
+    });
     await setMigrateParameters(client, plan.parameters);
     const main = new Set(facts.memory.mainBlocks);
     const capture = new Capture(
@@ -371,6 +373,21 @@ export class SaveRun {
       `QEMU did not take these settings back: ${names.join("; ")}.`,
     );
   };
+}
+
+/** QEMU looks whether it may write-protect memory when the capability is set. */
+function noBackground(error: unknown): unknown {
+  if (!(error instanceof FixedramError) || error.code !== "qmp.command") return error;
+  const { said } = error.details;
+  return new FixedramError(
+    "qemu.no-background",
+    "QEMU may not write-protect its guest's memory here, which a background save takes",
+    {
+      ...(said === undefined ? {} : { said }),
+      hint: "Its user needs the right to use userfaultfd: CAP_SYS_PTRACE, /dev/userfaultfd (QEMU 10), or vm.unprivileged_userfaultfd = 1. Or use --mode stop.",
+    },
+    { cause: error },
+  );
 }
 
 function withHint(error: FixedramError, more: readonly string[]): FixedramError {
