@@ -94,10 +94,9 @@ async function save(mode, qmp) {
     const { code, stdout, stderr } = await capture(command);
     const answer = parse(stdout);
     if (code === 0 && answer !== undefined) return answer;
-    const said = answer?.error?.said === undefined ? "" : ` (QEMU says: ${answer.error.said})`;
-    const why = answer?.error === undefined ? undefined : answer.error.message + said;
-    if (why !== undefined) return { error: why };
-    return { error: (stderr.trim() || `exit code ${code}` };
+    const error = answer?.error;
+    if (error === undefined) return { error: stderr.trim() || `exit code ${code}` };
+    return { error: error.said === undefined ? error.message : `${error.message} (QEMU says: ${error.said})` };
   };
   let answer = await attempt(mode ?? "background");
   if (answer.error === undefined) {
