@@ -5,6 +5,7 @@ guest_needs=(qemu-img:qemu-utils busybox:busybox-static cpio:cpio mke2fs:e2fspro
 qemu_needs=(qemu-system-x86_64:qemu-system-x86 "${guest_needs[@]}")
 test_needs=(
   nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux setpriv:util-linux
+  python3:python3 # QEMU's own analyze-migration.py
   bzip2:bzip2 zstd:zstd # in libvirt's images
   gdb:gdb readelf:binutils makedumpfile:makedumpfile crash:crash drgn:python3-drgn # read what export and gdb give
   fish:fish zsh:zsh man:man-db # for the completions and the man page

@@ -32,6 +32,11 @@ export interface GuestOptions {
   readonly diskLoad?: boolean;
   /** Linux: a process holds known bytes at known addresses (test/guests/linux/holder.c). */
   readonly holder?: boolean;
+  /**
+   * Linux: instead of the guest's own init, a process on each CPU that holds known bytes at known virtual addresses and spins
+   * (test/guests/linux/spinners.c). It says `ready` and answers nothing.
+   */
+  readonly spinners?: boolean;
   /** Linux: virtio-net on a user network; default true. */
   readonly net?: boolean;
   /** Default `none`. */
@@ -134,14 +139,26 @@ function bootArgs(options: SettledOptions): string[] {
 }
 
 function linuxArgs(options: SettledOptions): string[] {
-  const { smp, dirty = 16, dirtyRate = 0, still = 32, disk, diskLoad = false, net = true, holder = false } = options;
+  const {
+    smp,
+    dirty = 16,
+    dirtyRate = 0,
+    still = 32,
+    disk,
+    diskLoad = false,
+    net = true,
+    holder = false,
+    spinners = false,
+  } = options;
   const { kernel, initrd } = linuxImages([
     ...(dirtyRate > 0 ? ["dirtier" as const] : []),
     ...(holder ? ["holder" as const] : []),
+    ...(spinners ? ["spinners" as const] : []),
   ]);
   const parameters = ["console=ttyS0 loglevel=1 no_timer_check mitigations=off random.trust_cpu=on", `fr.mem=${still}`];
   if (dirtyRate > 0)
     parameters.push(`fr.dirty=${dirty} fr.threads=${smp} fr.rate=${dirtyRate === Infinity ? 0 : dirtyRate}`);
+  if (spinners) parameters.push("rdinit=/bin/spinners");
   if (disk !== false) parameters.push("fr.disk=1");
   if (diskLoad) parameters.push("fr.diskload=1");
   const argv = ["-kernel", kernel, "-initrd", initrd, "-append", parameters.join(" ")];

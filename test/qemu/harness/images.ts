@@ -45,7 +45,7 @@ export interface LinuxImages {
 }
 
 /** What is laid over the Linux guest's initramfs. */
-export type Overlay = "dirtier" | "holder";
+export type Overlay = "dirtier" | "holder" | "spinners";
 
 /** vmlinux of the Linux guest's kernel, with its symbols; fetched (280 MB) when it is not there. */
 export function debugKernel(): string {
