@@ -13,6 +13,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: "viewer",
+          include: ["test/viewer/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: "qemu",
           include: ["test/qemu/**/*.test.ts"],
           testTimeout: 120_000,

@@ -8,6 +8,7 @@ test_needs=(
   python3:python3 # QEMU's own analyze-migration.py
   bzip2:bzip2 zstd:zstd # in libvirt's images
   gdb:gdb readelf:binutils makedumpfile:makedumpfile crash:crash drgn:python3-drgn # read what export and gdb give
+  chromium:chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core # for the viewer
   fish:fish zsh:zsh man:man-db # for the completions and the man page
 )
 
@@ -16,7 +17,7 @@ missing_packages() {
   for need in "$@"; do
     probe=${need%%:*} package=${need#*:}
     case $probe in
-    /usr/include/stdio.h) [ -e /usr/include/stdio.h ] || echo "$package" ;;
+    /*) [ -e "$probe" ] || echo "$package" ;;
     # A busybox that is linked dynamically is of no use in an initramfs.
     busybox) { have busybox && dpkg-query -W -f='${Status}' busybox-static 2>/dev/null | grep -q 'ok installed'; } || echo "$package" ;;
     *) PATH=$PATH:/usr/sbin:/sbin have "$probe" || echo "$package" ;;

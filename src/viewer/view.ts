@@ -36,6 +36,8 @@ export async function view(options: ViewOptions): Promise<Viewer> {
       resolve = settle;
     });
     const close = async () => {
+      // Who listens is told that it is over before connections are cut.
+      session.announcer.close();
       await server.close();
       await session[Symbol.asyncDispose]();
       resolve();

@@ -1,5 +1,11 @@
 /** Talks to the server that sent this page; addresses are relative, so that the token in the page's own is kept. */
-import type { TileQuery, ViewCheck, ViewError, ViewSnapshot } from "../shared/protocol.ts";
+import {
+  problemHeader,
+  type TileQuery,
+  type ViewCheck,
+  type ViewError,
+  type ViewSnapshot,
+} from "../shared/protocol.ts";
 
 export class ApiError extends Error {
   readonly code: string;
@@ -24,7 +30,7 @@ async function get(path: string, signal?: AbortSignal): Promise<Response> {
       hint: "Start it again where it ran: fixedram view FILE.",
     });
   }
-  if (response.ok) return response;
+  if (response.ok && !response.headers.has(problemHeader)) return response;
   const text = await response.text();
   throw new ApiError(
     response.headers.get("content-type")?.startsWith("application/json") === true

@@ -26,14 +26,13 @@ export const keyTable: readonly (readonly [keys: string, does: string])[] = [
   ["g", "go to an address"],
   ["1 … 6", "colour by state, content, ..."],
   ["o", "rows or Hilbert's curve"],
-  ["p", "page"],
-  ["i", "snapshot, seal and check"],
+  ["p d c i", "page; devices; CPUs; snapshot, seal and check"],
   ["t", "light or dark"],
   ["Esc", "close what is open"],
   ["?", "this help"],
 ];
 
-const paneKeys: Readonly<Record<string, PaneName>> = { p: "page", i: "snapshot" };
+const paneKeys: Readonly<Record<string, PaneName>> = { p: "page", d: "devices", c: "cpus", i: "snapshot" };
 
 export function listenToKeys(): void {
   addEventListener("keydown", (event) => {

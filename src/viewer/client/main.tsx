@@ -1,10 +1,11 @@
 import { render } from "preact";
+import type { ViewComparison } from "../shared/protocol.ts";
 import { App } from "./App.tsx";
 import { ApiError, follow, getSnapshot } from "./api.ts";
 import { keepHash } from "./hash.ts";
 import { listenToKeys } from "./keys.ts";
 import { tiles } from "./map/MapView.tsx";
-import { type Comparison, comparing, failure, showMode, snapshot } from "./state.ts";
+import { comparing, failure, showMode, snapshot } from "./state.ts";
 import { startTheme } from "./theme.ts";
 
 startTheme();
@@ -24,7 +25,7 @@ async function start(): Promise<void> {
   if (other !== null) showMode("changes");
   keepHash();
   follow("api/events", {
-    compare: (now: Comparison) => {
+    compare: (now: ViewComparison) => {
       comparing.value = now;
       tiles.renew("changes");
     },

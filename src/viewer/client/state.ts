@@ -4,7 +4,7 @@ import { physicalIn, type Spot, spotIn } from "../shared/address.ts";
 import type { Order } from "../shared/grid.ts";
 import { type ModeName, modeNames } from "../shared/modes.ts";
 import type { Theme } from "../shared/palette.ts";
-import type { ViewBlock, ViewCheck, ViewSnapshot } from "../shared/protocol.ts";
+import type { ViewBlock, ViewCheck, ViewComparison, ViewSnapshot } from "../shared/protocol.ts";
 import type { View } from "../shared/view.ts";
 import { worldOf } from "../shared/world.ts";
 import type { ApiError } from "./api.ts";
@@ -38,7 +38,7 @@ export interface Hovered {
 
 export const hovered = signal<Hovered | null>(null);
 export const selected = signal<Spot | null>(null);
-export const panes = ["page", "snapshot"] as const;
+export const panes = ["page", "devices", "cpus", "snapshot"] as const;
 export type PaneName = (typeof panes)[number];
 export const pane = signal<PaneName | null>(null);
 /** Pages to be ringed on the map: block to page indices. */
@@ -49,16 +49,7 @@ export const goOpen = signal(false);
 export const checked = signal<ViewCheck | null>(null);
 export const checking = signal<{ bytes: number; total: number; deep: boolean } | null>(null);
 /** How far the comparison with the other snapshot is. */
-export const comparing = signal<Comparison | null>(null);
-
-export interface Comparison {
-  readonly done: boolean;
-  /** Bytes of pages. */
-  readonly bytes: number;
-  readonly total: number;
-  readonly pages: { readonly changed: number; readonly added: number; readonly gone: number };
-  readonly failed: string | null;
-}
+export const comparing = signal<ViewComparison | null>(null);
 
 export const blocks = computed(() => snapshot.value?.file.blocks ?? []);
 export const world = computed(() => worldOf(blocks.value, order.value));

@@ -4,6 +4,7 @@ import { FixedramError } from "../../errors.ts";
 import type { ViewError } from "../shared/protocol.ts";
 import { checkSide } from "./check.ts";
 import { EventStream } from "./events.ts";
+import { deviceTree, listCpus, listDevices, translateAddress } from "./inside.ts";
 import { integer, pagesQuery, tileQuery } from "./parameters.ts";
 import type { Session } from "./session.ts";
 import type { Side } from "./side.ts";
@@ -33,6 +34,14 @@ export const handlers: Readonly<Record<string, Handler>> = {
       });
     }
     sendBytes(call.response, await side.pages(block, first, count, call.signal));
+  },
+  "/api/devices": ({ session, response }) => sendJson(response, 200, listDevices(session.side, session.sides[1])),
+  "/api/device": ({ session, response, query }) =>
+    sendJson(response, 200, deviceTree(session.side, session.sides[1], integer(query, "index", 0, 2 ** 24))),
+  "/api/cpus": ({ session, response }) => sendJson(response, 200, listCpus(session.side, session.sides[1])),
+  "/api/translate": async ({ session, response, query }) => {
+    const cpu = query.has("cpu") ? integer(query, "cpu", 0, 2 ** 16) : 0;
+    sendJson(response, 200, await translateAddress(session.side, query.get("address") ?? "", cpu));
   },
   "/api/events": ({ session, response }) => session.announcer.listen(response),
   "/api/check": (call) =>
@@ -70,7 +79,9 @@ export function errorOf(error: unknown): { status: number; body: ViewError } {
     ...(offset === undefined ? [] : [`byte ${offset}`]),
   ];
   const message = `${safe(error.message)}${places.length === 0 ? "" : ` (${places.join(", ")})`}`;
-  const status = error.code.startsWith("usage.") ? 400 : 500;
+  // What a snapshot cannot answer is no failure of the request: browsers would report it as one.
+  const wrong = ["usage.bad-number", "usage.bad-choice", "usage.no-such-block"].includes(error.code);
+  const status = wrong ? 400 : error.code.startsWith("system.") ? 500 : 200;
   return { status, body: { code: error.code, message, hint: hint === undefined ? null : safe(hint) } };
 }
 

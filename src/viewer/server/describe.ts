@@ -1,5 +1,6 @@
 import { printable, safe } from "../../bytes/text.ts";
 import type { Snapshot } from "../../containers/snapshot.ts";
+import { FixedramError } from "../../errors.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import type { ViewBlock, ViewFile, ViewMemoryMap, ViewRange } from "../shared/protocol.ts";
 import type { Side } from "./side.ts";
@@ -23,7 +24,7 @@ export function describeSide(side: Side): ViewFile {
     machine: printable(configuration.machine),
     runState: textOf(savedRunState(devices)),
     blocks,
-    memory: memoryOf(snapshot),
+    memory: memoryOf(side),
     seal: { state: seal.state, id: seal.seal?.id ?? null, reason: textOf(seal.reason?.message ?? null) },
     devices: devices.length,
     cpus: devices.filter(({ name }) => name === "cpu").length,
@@ -39,17 +40,22 @@ function textOf(text: string | null): string | null {
   return text === null ? null : safe(text);
 }
 
-/** The guest's physical memory map, as far as it is known. */
-function memoryOf({ meta, map }: Snapshot): ViewMemoryMap | null {
-  const recorded = meta?.memoryMap ?? [];
-  const ranges = recorded.flatMap(({ start, length, block, offset, readOnly }): ViewRange[] => {
-    const found = map.blocks.find(({ name }) => name === block);
-    if (found === undefined || offset + length > found.length || length === 0) return [];
-    return [{ start, length, block: found.index, offset, readOnly: readOnly === true }];
-  });
-  if (ranges.length === 0) return null;
-  ranges.sort((a, b) => a.start - b.start);
-  return { ranges, note: "as recorded at the save" };
+/** The guest's physical memory map, recorded or by QEMU's rules for the machine; null where neither helps. */
+function memoryOf({ inside, snapshot }: Side): ViewMemoryMap | null {
+  try {
+    const { ranges, note } = inside.memoryMap;
+    const blocks = new Map(snapshot.map.blocks.map(({ name, index }) => [name, index]));
+    return {
+      note: safe(note),
+      ranges: ranges.flatMap(({ block: name, ...range }): ViewRange[] => {
+        const block = blocks.get(name);
+        return block === undefined ? [] : [{ ...range, block }];
+      }),
+    };
+  } catch (error) {
+    if (error instanceof FixedramError) return null;
+    throw error;
+  }
 }
 
 function factsOf({ meta }: Snapshot): (readonly [string, string])[] {

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { extname } from "node:path";
 import { FixedramError, systemError } from "../../errors.ts";
 import { assetFile } from "../../installation.ts";
+import { problemHeader } from "../shared/protocol.ts";
 import { admit, guardHeaders } from "./access.ts";
 import { errorOf, handlers, sendJson } from "./api.ts";
 import type { Session } from "./session.ts";
@@ -87,6 +88,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
     if (response.headersSent || response.destroyed) response.destroy();
     else {
       const { status, body } = errorOf(error);
+      if (status === 200) response.setHeader(problemHeader, "1");
       sendJson(response, status, body);
     }
   }

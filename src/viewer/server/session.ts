@@ -3,6 +3,7 @@ import { toolVersion } from "../../installation.ts";
 import { openSnapshot } from "../../operations/open.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { ViewSnapshot } from "../shared/protocol.ts";
+import { compareSides } from "./compare.ts";
 import { ContentTiles } from "./content-tiles.ts";
 import { describeSide } from "./describe.ts";
 import { Announcer } from "./events.ts";
@@ -35,15 +36,25 @@ export class Session implements AsyncDisposable {
       const tiles = new ContentTiles(snapshot, pool);
       return new Side(snapshot, (block, grid, query) => tiles.tile(block, grid, query));
     });
-    return new Session(sides, pool);
+    const session = new Session(sides, pool);
+    const [side, other] = sides;
+    if (side !== undefined && other !== undefined)
+      void compareSides(side, other, session.announcer, session.ending.signal);
+    return session;
+  }
+
+  /** What the map shows. */
+  get side(): Side {
+    const [side] = this.sides;
+    if (side === undefined) throw new Error("nothing is open");
+    return side;
   }
 
   describe(): ViewSnapshot {
-    const [file, other] = this.sides;
-    if (file === undefined) throw new Error("nothing is open");
+    const other = this.sides[1];
     this.#description ??= {
       version: toolVersion,
-      file: describeSide(file),
+      file: describeSide(this.side),
       other: other === undefined ? null : describeSide(other),
       live: null,
     };

@@ -1,6 +1,7 @@
 import type { PageBitmap } from "../../bytes/bitmap.ts";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError } from "../../errors.ts";
+import { Inside } from "../../operations/inside/open.ts";
 import type { RamBlock } from "../../pages/block.ts";
 import { ExtentKind, ExtentList } from "../../pages/extents.ts";
 import { type Grid, gridOf, type Order, tileCells } from "../shared/grid.ts";
@@ -16,6 +17,7 @@ type Counted = Exclude<LayerName, "entropy">;
 /** One of the snapshots that are looked at: its map's tiles and its pages. */
 export class Side {
   readonly snapshot: Snapshot;
+  readonly inside: Inside;
   /** Pages to be marked on the map, by layer. */
   readonly marks: Readonly<Record<"changed" | "added" | "gone" | "damaged", Marks>> = {
     changed: new Map(),
@@ -30,6 +32,7 @@ export class Side {
 
   constructor(snapshot: Snapshot, entropy: Side["entropyTile"]) {
     this.snapshot = snapshot;
+    this.inside = new Inside(snapshot);
     this.#entropy = entropy;
   }
 

@@ -138,9 +138,74 @@ export interface ViewProblem {
   readonly length: number | null;
 }
 
+/** Header of an answer with status 200 that tells what the snapshot cannot answer: a {@link ViewError}. */
+export const problemHeader = "fixedram-problem";
+
 /** Any answer that is no success. */
 export interface ViewError {
   readonly code: string;
   readonly message: string;
   readonly hint: string | null;
+}
+
+/** The event `compare`: how far the comparison with OTHER is. */
+export interface ViewComparison {
+  readonly done: boolean;
+  /** Bytes of pages. */
+  readonly bytes: number;
+  readonly total: number;
+  /** `added`: only in the file; `gone`: only in OTHER; `unknown`: not in one of the files. */
+  readonly pages: { readonly changed: number; readonly added: number; readonly gone: number; readonly unknown: number };
+  readonly failed: string | null;
+}
+
+/** GET api/devices */
+export interface ViewDevice {
+  readonly label: string;
+  readonly instance: number;
+  readonly version: number | null;
+  /** Bytes. */
+  readonly size: number;
+  /** Against OTHER; null where there is none. */
+  readonly differs: "same" | "changed" | "added" | "gone" | null;
+}
+
+/** GET api/device: a line of a device's tree. */
+export interface ViewField {
+  readonly depth: number;
+  readonly name: string;
+  readonly type: string;
+  /** Null for a heading. */
+  readonly value: string | null;
+  /** The value in OTHER, where it is another one. */
+  readonly other: string | null;
+}
+
+export interface ViewDeviceTree {
+  readonly fields: readonly ViewField[];
+  /** Lines that were left out. */
+  readonly left: number;
+}
+
+/** GET api/cpus */
+export interface ViewCpu {
+  readonly index: number;
+  readonly state: readonly string[];
+  readonly groups: readonly ViewRegisters[];
+}
+
+export interface ViewRegisters {
+  readonly title: string;
+  /** Name, value, and the value in OTHER where it is another one. */
+  readonly registers: readonly (readonly [name: string, value: string, other: string | null])[];
+}
+
+/** GET api/translate */
+export interface ViewTranslation {
+  readonly block: number;
+  /** Bytes from the block's start. */
+  readonly offset: number;
+  readonly physical: number;
+  readonly pageSize: number;
+  readonly rights: string;
 }

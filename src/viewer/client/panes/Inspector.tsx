@@ -1,6 +1,13 @@
 import { inspect } from "../../shared/inspect.ts";
 import type { ViewBlock } from "../../shared/protocol.ts";
 import { arrivals, bytesAt } from "../bytes-cache.ts";
+import { goTo } from "../go.ts";
+import { notice } from "../state.ts";
+
+async function followTo(virtual: string): Promise<void> {
+  const said = await goTo({ virtual });
+  if (said !== null) notice.value = said;
+}
 
 /** The bytes from the selected one on, read as numbers. */
 export function Inspector({ block, offset }: { block: ViewBlock; offset: number }) {
@@ -19,7 +26,20 @@ export function Inspector({ block, offset }: { block: ViewBlock; offset: number 
         {inspect(bytes).map(({ name, little, big }) => (
           <tr key={name}>
             <th>{name}</th>
-            <td>{little}</td>
+            <td>
+              {name === "x64" && bytes.length === 8 && little !== "0x0" ? (
+                <button
+                  type="button"
+                  class="link"
+                  title="Follow it as a virtual address"
+                  onClick={() => void followTo(little)}
+                >
+                  {little} →
+                </button>
+              ) : (
+                little
+              )}
+            </td>
             <td>{big}</td>
           </tr>
         ))}

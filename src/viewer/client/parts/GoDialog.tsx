@@ -53,7 +53,7 @@ export function GoDialog() {
           <code>0x1f000</code> in {present?.label ?? "the block"}, <code>BLOCK:0x1f000</code>, <code>page 12</code>
           {snapshot.value?.file.memory !== null && (
             <>
-              , <code>p:0x100000</code> physical
+              , <code>p:0x100000</code> physical, <code>v:0xffff8000…</code> virtual
             </>
           )}
         </p>

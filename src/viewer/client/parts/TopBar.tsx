@@ -18,6 +18,8 @@ import { keepTheme } from "../theme.ts";
 
 const paneTitles: Readonly<Record<PaneName, readonly [string, string]>> = {
   page: ["Page", "p"],
+  devices: ["Devices", "d"],
+  cpus: ["CPUs", "c"],
   snapshot: ["Snapshot", "i"],
 };
 

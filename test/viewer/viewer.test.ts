@@ -1,0 +1,255 @@
+/** The page in a real browser, on snapshots that a real QEMU's guest was saved to in this run. */
+import { copyFileSync, openSync, readSync, writeSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { DiffResult } from "../../src/operations/diff.ts";
+import type { SnapshotInfo } from "../../src/operations/inspect.ts";
+import { swatches } from "../../src/viewer/shared/palette.ts";
+import { fixedram, qemu, startGuest, testFolder } from "../qemu/harness/index.ts";
+import { save } from "../qemu/support/steps.ts";
+import { colorsOf, expectColor, type Opened, openBrowser, openMap, picture, startViewer } from "./browser.ts";
+
+const folder = testFolder();
+const before = join(folder, "before.fram");
+const after = join(folder, "after.fram");
+let browser: Opened;
+let known: SnapshotInfo;
+
+beforeAll(async () => {
+  // 4 GiB on q35: there is a hole below 4 GiB. The guest rewrites some of its memory all the time.
+  const guest = await startGuest({ qemu: qemu("new"), kind: "boot", machine: "q35", memory: 4096, smp: 2 });
+  await guest.ready(30_000);
+  await save(guest, before);
+  await save(guest, after, "--then", "quit");
+  await guest.exited;
+  known = JSON.parse((await fixedram(["info", after, "--json"])).stdout) as SnapshotInfo;
+  browser = await openBrowser();
+});
+afterAll(() => browser.context.close());
+beforeEach(() => {
+  browser.complaints.length = 0;
+});
+afterEach(async () => {
+  expect(browser.complaints).toEqual([]);
+  await browser.page.goto("about:blank");
+  await browser.page.setViewportSize({ width: 1280, height: 720 });
+});
+
+const ram = () => known.blocks.find(({ name }) => name === "pc.ram");
+const { page } = {
+  get page() {
+    return () => browser.page;
+  },
+};
+const press = async (...keys: string[]) => {
+  for (const key of keys) await page().keyboard.press(key);
+};
+const text = (selector: string) => page().locator(selector).innerText();
+const hash = () => new URLSearchParams(new URL(page().url()).hash.slice(1));
+const drawn = swatches.data.dark;
+
+test("the map shows what is there, at three zoom levels, in both themes, small and large", async () => {
+  const { url } = await startViewer(after);
+  await openMap(page(), url);
+  await expectColor(page(), drawn);
+  await picture(page(), "all-dark");
+  await press("t");
+  await expectColor(page(), swatches.data.light);
+  await picture(page(), "all-light");
+  await press("t", "g");
+  await page().keyboard.type("0x400000");
+  await press("Enter", "Escape");
+  await expectColor(page(), drawn);
+  await picture(page(), "pages-dark");
+  await press("+", "+", "+", "+");
+  await expect.poll(async () => (await colorsOf(page())).size).toBeGreaterThan(100);
+  await picture(page(), "bytes-dark");
+  await press("0", "o", "2");
+  await expectColor(page(), swatches.structured.dark);
+  await picture(page(), "content-hilbert-dark");
+  await page().setViewportSize({ width: 2560, height: 1440 });
+  await expectColor(page(), swatches.structured.dark);
+  await picture(page(), "large-dark");
+});
+
+test("keys do everything, and the address carries what is shown", async () => {
+  const { url } = await startViewer(after);
+  await openMap(page(), url);
+  await press("ArrowRight", "ArrowRight", "ArrowRight");
+  await expect.poll(() => hash().get("at")).toBe("0x2000");
+  await press("3", "o", "Enter");
+  await expect.poll(() => Object.fromEntries(hash())).toMatchObject({ mode: "seal", order: "hilbert", pane: "page" });
+  expect(Number(hash().get("zoom"))).toBeGreaterThan(1);
+  await press("?");
+  expect(await text("dialog.help")).toContain("go to an address");
+  await press("Escape", "d");
+  await expect.poll(() => text(".pane h2")).toContain("Devices");
+  await press("c");
+  await expect.poll(() => text(".pane h2")).toContain("CPUs 2");
+  await press("i");
+  await expect.poll(() => text(".pane h2")).toBe("Snapshot");
+  await expect.poll(() => hash().get("pane")).toBe("snapshot");
+  const link = page().url();
+  const second = await browser.context.newPage();
+  await openMap(second, link);
+  expect(await second.locator('.modes [aria-selected="true"]').innerText()).toBe("Seal");
+  expect(await second.locator(".pane h2").innerText()).toBe("Snapshot");
+  expect(new URL(second.url()).hash).toBe(new URL(link).hash);
+  await second.close();
+  await press("Escape", "g");
+  await page().keyboard.type("nonsense");
+  await press("Enter");
+  expect(await text("dialog.go [role=alert]")).toContain("no number");
+});
+
+test("a click shows the page's bytes; they scroll to the block's end, select, and are copied", async () => {
+  const { url } = await startViewer(after);
+  await openMap(page(), url);
+  await press("g");
+  await page().keyboard.type("page 1024");
+  await press("Enter");
+  const bytes = Buffer.alloc(16);
+  readSync(openSync(after, "r"), bytes, 0, 16, (ram()?.pagesOffset ?? 0) + 1024 * 4096);
+  const wanted = [...bytes].map((byte) => byte.toString(16).padStart(2, "0"));
+  const first = page().locator(".hex .rows .row .bytes").first();
+  await expect.poll(async () => (await first.locator("span").allInnerTexts()).join(" ")).toBe(wanted.join(" "));
+  expect(await text(".where")).toContain("0x400000");
+  await expect.poll(() => text(".inspector")).toContain(String(bytes.readBigUInt64LE()));
+  await page().locator(".hex .rows").focus();
+  for (let i = 0; i < 3; i++) await press("Shift+ArrowRight");
+  await press("Control+c");
+  expect(await page().evaluate("navigator.clipboard.readText()")).toBe(wanted.slice(0, 4).join(" "));
+  await press("g");
+  await page().keyboard.type("page 1048575");
+  await press("Enter");
+  await page().locator(".hex .rows").focus();
+  await press("End");
+  await expect.poll(() => text(".where")).toContain("0xffffffff");
+  await expect.poll(() => page().locator(".hex .rows .offset").allInnerTexts()).toContain("fffffff0");
+  await expect.poll(() => text(".where")).toContain(`0x${(2 ** 32 + 2 ** 31 - 1).toString(16)}`);
+});
+
+test("pointing tells what is there, the legend filters", async () => {
+  const { url } = await startViewer(after);
+  await openMap(page(), url);
+  const box = await page().locator("canvas.map").boundingBox();
+  if (box === null) throw new Error("no map");
+  await page().mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await expect.poll(() => text(".tip")).toMatch(/pc\.ram page [\d,]+[\s\S]*offset 0x/);
+  await page().locator(".legend button", { hasText: "data" }).click();
+  await page().mouse.move(5, 5);
+  await expect.poll(async () => (await colorsOf(page())).get([0x4f, 0xa3, 0xdc].join(",")) ?? 0).toBe(0);
+  await page().mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page().mouse.wheel(0, -800);
+  await page().mouse.down();
+  await page().mouse.move(box.x + box.width / 2 + 200, box.y + box.height / 2 + 30, { steps: 5 });
+  await page().mouse.up();
+  await expect.poll(() => Number(hash().get("zoom"))).toBeGreaterThan(1);
+});
+
+test("devices as trees with a filter, CPUs, and a register's address followed through the page tables", async () => {
+  const { url } = await startViewer(after);
+  await openMap(page(), url);
+  await press("d");
+  await page().locator(".filter input[type=search]").fill("cpu_common");
+  await page().locator(".tree button").first().click();
+  await expect.poll(() => text(".tree table")).toMatch(/halted/);
+  await picture(page(), "devices-dark");
+  await press("Escape", "c");
+  await expect.poll(() => text(".pane")).toMatch(/rip/);
+  await picture(page(), "cpus-dark");
+  const rip = page().locator("tr", { hasText: /^rip/ }).locator(".link");
+  const address = BigInt(await rip.innerText());
+  await rip.click();
+  // The boot guest maps its memory one to one.
+  await expect.poll(() => text(".where")).toContain(`physical 0x${address.toString(16)}`);
+});
+
+test("a check of every page finds the one that was damaged, and the map shows it", async () => {
+  const damaged = join(folder, "damaged.fram");
+  copyFileSync(after, damaged);
+  const fd = openSync(damaged, "r+");
+  const at = (ram()?.pagesOffset ?? 0) + 1030 * 4096 + 7;
+  const byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, at);
+  writeSync(fd, Buffer.of((byte[0] ?? 0) ^ 0xff), 0, 1, at);
+  const { url } = await startViewer(damaged);
+  await openMap(page(), url);
+  await press("i");
+  await page().locator("button", { hasText: "Check every page" }).click();
+  await expect.poll(() => text(".result"), { timeout: 30_000 }).toMatch(/Damaged[\s\S]*page 1,030/);
+  await page().locator(".problems .link").first().click();
+  await press("3");
+  await expectColor(page(), swatches.damaged.dark);
+  await picture(page(), "damaged-dark");
+});
+
+test("two moments of one guest: the changed pages are those that diff finds, their bytes side by side", async () => {
+  const { url } = await startViewer(after, before);
+  const diff = JSON.parse((await fixedram(["diff", before, after, "--json"])).stdout) as DiffResult;
+  expect(diff.pages.changed).toBeGreaterThan(0);
+  await openMap(page(), url);
+  const figure = page().locator(".legend button", { hasText: "changed" }).locator(".figure");
+  await expect.poll(() => figure.innerText(), { timeout: 30_000 }).toBe(diff.pages.changed.toLocaleString("en-US"));
+  await press("g");
+  await page().keyboard.type("0x400000");
+  await press("Enter");
+  await expectColor(page(), swatches.changed.dark);
+  await expect.poll(() => page().locator(".hex .differs").count()).toBeGreaterThan(0);
+  await picture(page(), "changes-dark");
+  await press("Escape", "d");
+  await page().locator(".filter input[type=checkbox]").check();
+  await expect.poll(() => page().locator(".tree .mark").count()).toBeGreaterThan(0);
+});
+
+describe("nobody else", () => {
+  test("gets anything without the token, from another origin, in a frame, or by another name", async () => {
+    const { url } = await startViewer(after);
+    const { origin, port } = new URL(url);
+    expect((await fetch(`${origin}/`)).status).toBe(403);
+    expect((await fetch(`${origin}/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/api/snapshot`)).status).toBe(403);
+    const other = createServer((_, response) => {
+      response.writeHead(200, { "content-type": "text/html" });
+      response.end("<!doctype html><title>other</title><body></body>");
+    });
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const { port: otherPort } = other.address() as AddressInfo;
+    await page().goto(`http://127.0.0.1:${otherPort}/`);
+    const tried = await page().evaluate(`(async () => {
+      const fetched = await fetch("${url}api/snapshot").then(() => "read", () => "refused");
+      const blind = await fetch("${url}api/snapshot", { mode: "no-cors" }).then((r) => r.type, () => "refused");
+      const script = await new Promise((resolve) => {
+        const element = document.createElement("script");
+        element.src = "${url}app.js";
+        element.onload = () => resolve("ran");
+        element.onerror = () => resolve("refused");
+        document.body.append(element);
+      });
+      const frame = document.createElement("iframe");
+      frame.src = "${url}";
+      document.body.append(frame);
+      await new Promise((resolve) => { frame.onload = resolve; });
+      let framed = "refused";
+      try { framed = frame.contentDocument === null ? "refused" : "read"; } catch {}
+      return { fetched, blind, script, framed };
+    })()`);
+    expect(tried).toEqual({ fetched: "refused", blind: "refused", script: "refused", framed: "refused" });
+    browser.complaints.length = 0;
+    await page().goto(url.replace("127.0.0.1", "localhost"));
+    await page().waitForSelector("html[data-drawn]", { state: "attached" });
+    browser.complaints.length = 0;
+    await new Promise((resolve) => other.close(resolve));
+    expect(port).not.toBe("0");
+  });
+});
+
+test("Ctrl-C ends it, and the page says so", async () => {
+  const { url, stop } = await startViewer(after);
+  await openMap(page(), url);
+  expect(await stop()).toBe(130);
+  await press("d");
+  await expect.poll(() => text(".pane")).toContain("The viewer has ended");
+  browser.complaints.length = 0;
+});
