@@ -49,6 +49,7 @@ _fixedram() {
     map:--block) :; return ;;
     map:--width) :; return ;;
     map:--offset) :; return ;;
+    map:--export) _fixedram_files; return ;;
     view:--listen) :; return ;;
     verify:--id) :; return ;;
     verify:--offset) :; return ;;
@@ -82,7 +83,7 @@ _fixedram() {
       resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --offset --big-endian --json --quiet -q --help -h" ;;
       recover) _fixedram_words "--qmp --verify --around --push-rate --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--keep-index --offset --big-endian --json --quiet -q --help -h" ;;
-      map) _fixedram_words "--block --width --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      map) _fixedram_words "--block --width --keep-index --offset --big-endian --export --json --quiet -q --help -h" ;;
       view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --offset --json --quiet -q --help -h" ;;
       seal) _fixedram_words "--json --quiet -q --help -h" ;;

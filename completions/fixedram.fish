@@ -79,6 +79,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from map' -l width -x -d 'charac
 complete -c fixedram -n '__fish_seen_subcommand_from map' -l keep-index -d 'keep what reading a migration stream through has found beside it, as FILE.index, for the next reading'
 complete -c fixedram -n '__fish_seen_subcommand_from map' -l offset -x -d 'where the stream begins in FILE, when QEMU was told file:FILE,offset=SIZE'
 complete -c fixedram -n '__fish_seen_subcommand_from map' -l big-endian -d 'a big-endian host wrote FILE: the bits of its bitmaps stand in that order'
+complete -c fixedram -n '__fish_seen_subcommand_from map' -l export -r -F -d 'instead draw a picture into this file: .svg with names and rulers, .png without words, .html a report'
 complete -c fixedram -n '__fish_seen_subcommand_from map' -l json -d 'print one JSON object on standard output, progress as NDJSON on standard error'
 complete -c fixedram -n '__fish_seen_subcommand_from map' -l quiet -s q -d 'print only warnings and errors (and the JSON object, with --json)'
 complete -c fixedram -n '__fish_seen_subcommand_from map' -l help -s h -d 'show this help'

@@ -6,7 +6,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'resume' = @('--qmp', '--lazy', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--prefetch', '--around', '--push-rate', '--events', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'recover' = @('--qmp', '--verify', '--around', '--push-rate', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
-    'map' = @('--block', '--width', '--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
+    'map' = @('--block', '--width', '--keep-index', '--offset', '--big-endian', '--export', '--json', '--quiet', '-q', '--help', '-h')
     'view' = @('--listen', '--no-open', '--json', '--quiet', '-q', '--help', '-h')
     'verify' = @('--deep', '--id', '--offset', '--json', '--quiet', '-q', '--help', '-h')
     'seal' = @('--json', '--quiet', '-q', '--help', '-h')

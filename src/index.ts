@@ -90,4 +90,5 @@ export { type ExtentVisitor, walk } from "./pages/plan.ts";
 export type { PageBatch, Sink } from "./pages/sink.ts";
 export type { Store } from "./pages/store.ts";
 export { FileStore } from "./storage/file-store.ts";
+export { type ExportMapOptions, exportMap } from "./viewer/export.ts";
 export { type Viewer, type ViewOptions, view } from "./viewer/view.ts";

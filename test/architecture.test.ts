@@ -42,7 +42,7 @@ function localImports(name: string): string[] {
 /** Folder, or file, right below src; of the viewer, which of its three parts. */
 const partOf = (name: string): string => {
   const [first = "", second = ""] = name.split("/");
-  return first === "viewer" && second !== "view.ts" ? `viewer/${second}` : first;
+  return first === "viewer" && !second.endsWith(".ts") ? `viewer/${second}` : first;
 };
 
 const below = ["errors.ts", "bytes"];
@@ -101,7 +101,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   /** A browser's program: knows the server by its API alone. */
   "viewer/client": ["viewer/shared"],
   "viewer/server": [...all, "viewer/shared"],
-  viewer: [...all, "viewer/server"],
+  "viewer/picture": ["pages", "viewer/server", "viewer/shared"],
+  viewer: [...all, "viewer/server", "viewer/picture"],
   cli: [...all, "viewer"],
   "index.ts": [...all, "viewer"],
 };

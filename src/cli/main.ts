@@ -45,6 +45,7 @@ export const operations: Operations = {
   recover: async (options) => (await import("../operations/recover.ts")).recover(options),
   info: async (file, options) => (await import("../operations/inspect.ts")).info(file, options),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
+  exportMap: async (options) => (await import("../viewer/export.ts")).exportMap(options),
   view: async (options) => (await import("../viewer/view.ts")).view(options),
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),
   seal: async (options) => (await import("../operations/seal.ts")).seal(options),

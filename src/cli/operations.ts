@@ -16,6 +16,7 @@ import type { LazyResumeOptions, LazyResumeResult } from "../operations/resume-l
 import type { SaveOptions, SaveResult } from "../operations/save.ts";
 import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
+import type { ExportMapOptions } from "../viewer/export.ts";
 import type { Viewer, ViewOptions } from "../viewer/view.ts";
 
 /** As on the command line: `-` is standard input or output, `xml` a path. */
@@ -43,6 +44,7 @@ export interface Operations {
   recover(options: RecoverOptions): Promise<RecoverResult>;
   info(file: string, options: LookOptions): Promise<SnapshotInfo>;
   mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
+  exportMap(options: ExportMapOptions): Promise<void>;
   view(options: ViewOptions): Promise<Viewer>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
   seal(options: SealOptions): Promise<SealResult>;

@@ -373,6 +373,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     recover: refuse("recover"),
     info: refuse("info"),
     mapOf: refuse("mapOf"),
+    exportMap: refuse("exportMap"),
     view: refuse("view"),
     verify: refuse("verify"),
     seal: refuse("seal"),
@@ -401,6 +402,7 @@ export const fakes: Operations = {
   mapOf: async () => mapped,
   seal: async ({ file }) => ({ ...sealed, path: file }),
   repair: async ({ file }) => ({ ...repaired, path: file }),
+  exportMap: async () => undefined,
   view: async () => {
     const close = async () => {};
     return { url: "http://127.0.0.1:8000/key/", ended: Promise.resolve(), close, [Symbol.asyncDispose]: close };

@@ -18,6 +18,11 @@ export const map: CommandDefinition = {
     keepIndex,
     offset,
     bigEndian,
+    {
+      name: "export",
+      value: { name: "PATH", kind: "file" },
+      text: "instead draw a picture into this file: .svg with names and rulers, .png without words, .html a report",
+    },
     ...common,
   ],
   examples: [

@@ -42,7 +42,7 @@ export function listenToKeys(): void {
       closeSomething();
       return;
     }
-    if (target instanceof HTMLElement && target.closest("input, textarea, select, [data-keys]") !== null) return;
+    if (target instanceof HTMLElement && target.closest("input, textarea, select") !== null) return;
     if (helpOpen.value || goOpen.value) return;
     if (act(event)) event.preventDefault();
   });

@@ -57,7 +57,8 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
     else label(context, hex(offset), left + 8, y + 14, style);
     if (physical === null) continue;
     if (roomRight) label(context, hex(physical), right + 9, y + 4, { ...style, ground: null });
-    else label(context, `gpa ${hex(physical)}`, right - 8, y + 14, { ...style, align: "right" });
+    else if (physical !== offset)
+      label(context, `gpa ${hex(physical)}`, right - 8, y + 14, { ...style, align: "right" });
   }
   if (room)
     label(context, "offset", left - 9, Math.max(14, box.top - 10), {

@@ -1,6 +1,6 @@
 import type { Spot } from "../../shared/address.ts";
 import { cellPages, type Place, placeOf, tileSide } from "../../shared/grid.ts";
-import type { Theme } from "../../shared/palette.ts";
+import { swatches, type Theme } from "../../shared/palette.ts";
 import type { Size, View } from "../../shared/view.ts";
 import type { Plot, World } from "../../shared/world.ts";
 import { type Ink, inks, label } from "./ink.ts";
@@ -88,9 +88,16 @@ function drawPlot(
   tiles: TileStore,
   ink: Ink,
 ): void {
-  context.fillStyle = ink.block;
-  context.fillRect(box.left, box.top, box.width, box.height);
-  if (Math.max(box.width, box.height) < 3) return;
+  const tiny = Math.max(box.width, box.height) < 3;
+  const { zero, data } = swatches;
+  context.fillStyle = tiny ? (plot.block.present > 0 ? data : zero)[scene.theme] : ink.block;
+  context.fillRect(
+    box.left,
+    box.top,
+    tiny ? Math.max(1, box.width) : box.width,
+    tiny ? Math.max(1, box.height) : box.height,
+  );
+  if (tiny) return;
   const { view, canvas, ratio, look } = scene;
   const level = levelFor(view, ratio, plot.grid.top);
   const side = tileSide * 2 ** level * view.zoom;

@@ -6,6 +6,8 @@ import { insideOf, type Look, paintTile } from "./paint.ts";
 
 const mostTiles = 320;
 const mostAtOnce = 6;
+/** Milliseconds until a tile that could not be had is asked for once more. */
+const retryAfter = 10_000;
 
 interface Tile {
   planes: Uint8Array | null;
@@ -34,11 +36,12 @@ export class TileStore {
   readonly #generations = new Map<string, number>();
   #frame = 0;
   readonly #changed: () => void;
-  readonly #failed: (error: ApiError) => void;
+  readonly #failed = new Set<string>();
+  readonly #onFailed: (error: ApiError) => void;
 
   constructor(changed: () => void, failed: (error: ApiError) => void) {
     this.#changed = changed;
-    this.#failed = failed;
+    this.#onFailed = failed;
   }
 
   /** Nothing is wished for or on its way. */
@@ -57,7 +60,7 @@ export class TileStore {
     const key = this.#key(plot, level, x, y, look.mode);
     const tile = this.#tiles.get(key);
     if (tile === undefined || tile.planes === null) {
-      if (rank !== null && !this.#underWay.has(key)) {
+      if (rank !== null && !this.#underWay.has(key) && !this.#failed.has(key)) {
         this.#wishes.set(key, { key, plot, level, x, y, mode: look.mode, rank });
       }
       return null;
@@ -119,7 +122,12 @@ export class TileStore {
       const inside = insideOf(grid, level, x, y);
       this.#tiles.set(key, { planes, inside, canvas: null, look: null, used: this.#frame });
     } catch (error) {
-      if (error instanceof ApiError) this.#failed(error);
+      if (error instanceof ApiError) {
+        // Not asked for again and again: only once more after a while.
+        this.#failed.add(key);
+        setTimeout(() => this.#failed.delete(key), retryAfter);
+        this.#onFailed(error);
+      }
     } finally {
       this.#underWay.delete(key);
     }

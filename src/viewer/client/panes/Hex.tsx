@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ViewBlock } from "../../shared/protocol.ts";
 import { arrivals, byteAt, bytesAt } from "../bytes-cache.ts";
-import { notice, selected } from "../state.ts";
+import { notice, selected, snapshot } from "../state.ts";
 
 const perRow = 16;
 const rowHeight = 19;
@@ -40,13 +40,19 @@ export function Hex({ block, other }: { block: ViewBlock; other: ViewBlock | nul
   const shown = Array.from({ length: rows }, (_, i) => top.value + i).filter((row) => row * perRow < block.length);
   return (
     <div class={`hex${other === null ? "" : " two"}`}>
+      {other !== null && (
+        <div class="row names" aria-hidden="true">
+          <span class="offset" />
+          <span class="bytes">here: {nameOf(snapshot.value?.file.path)}</span>
+          <span class="bytes">there: {nameOf(snapshot.value?.other?.path)}</span>
+        </div>
+      )}
       <Head other={other !== null} />
       <div
         ref={box}
         class="rows"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it takes keys, as the label says
         tabIndex={0}
-        data-keys=""
         role="application"
         aria-label="Bytes. Arrows move, Shift selects, Control+C copies."
         onWheel={(event) => {
@@ -75,6 +81,10 @@ export function Hex({ block, other }: { block: ViewBlock; other: ViewBlock | nul
       </div>
     </div>
   );
+}
+
+function nameOf(path: string | undefined): string {
+  return path?.split("/").at(-1) ?? "";
 }
 
 function Head({ other }: { other: boolean }) {

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { parseAddress } from "../../shared/address.ts";
 import { goTo } from "../go.ts";
 import { blockOf, blocks, goOpen, selected, snapshot } from "../state.ts";
@@ -8,7 +8,7 @@ export function GoDialog() {
   const dialog = useRef<HTMLDialogElement>(null);
   const input = useRef<HTMLInputElement>(null);
   const [problem, setProblem] = useState<string | null>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     setProblem(null);
     dialog.current?.showModal();

@@ -1,11 +1,11 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { keyTable } from "../keys.ts";
 import { helpOpen, snapshot } from "../state.ts";
 
 export function Help() {
   const open = helpOpen.value;
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (open) ref.current?.showModal();
   }, [open]);
   if (!open) return null;
