@@ -12,6 +12,8 @@ export interface Site {
   readonly line: number;
   /** The condition, call or statement. */
   readonly text: string;
+  /** It finds a mistake of the code that calls (a RangeError or the like), not of a file. */
+  readonly caller: boolean;
 }
 
 export type Mode = "checks" | "branches";
@@ -91,11 +93,13 @@ class File {
     return `const __s = (globalThis as any).fixedramSites${what}; ${this.#emit(this.#source)}`;
   }
 
-  #site(node: ts.Node): number {
+  #site(node: ts.Node, failing: ts.Node = node): number {
     const id = this.#sites.length;
     const { line } = this.#source.getLineAndCharacterOfPosition(node.getStart(this.#source));
     const text = node.getText(this.#source).replace(/\s+/g, " ").slice(0, 120);
-    this.#sites.push({ id, file: this.#name, line: line + 1, text });
+    const caller =
+      /\bthrow new (?:Range|Type)?Error\(/.test(failing.getText(this.#source)) || text.startsWith("checkRange(");
+    this.#sites.push({ id, file: this.#name, line: line + 1, text, caller });
     return id;
   }
 
@@ -130,7 +134,7 @@ class File {
 
   #check(node: ts.Node): string | null {
     if (ts.isIfStatement(node) && fails(node.thenStatement)) {
-      const condition = this.#disjuncts(node.expression);
+      const condition = this.#disjuncts(node.expression, node.thenStatement);
       const rest = node.elseStatement === undefined ? "" : ` else ${this.#emit(node.elseStatement)}`;
       return `if (${condition}) ${this.#emitFailing(node.thenStatement)}${rest}`;
     }
@@ -144,12 +148,12 @@ class File {
   }
 
   /** Each part of `a || b || c` can be switched off by itself. */
-  #disjuncts(node: ts.Expression): string {
-    if (ts.isParenthesizedExpression(node)) return `(${this.#disjuncts(node.expression)})`;
+  #disjuncts(node: ts.Expression, failing: ts.Node): string {
+    if (ts.isParenthesizedExpression(node)) return `(${this.#disjuncts(node.expression, failing)})`;
     if (ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.BarBarToken) {
-      return `${this.#disjuncts(node.left)} || ${this.#disjuncts(node.right)}`;
+      return `${this.#disjuncts(node.left, failing)} || ${this.#disjuncts(node.right, failing)}`;
     }
-    return `__s.c(${this.#site(node)}, (${this.#inner(node)}))`;
+    return `__s.c(${this.#site(node, failing)}, (${this.#inner(node)}))`;
   }
 
   /** What a check does when it found something: its throw is no check of its own. */

@@ -112,6 +112,17 @@ export async function indexDefects(): Promise<Spec[]> {
     ["run-offset-end", "pages that end behind the stream", "run0.offset", identity.size - 4095],
     ["run-offset-max", "pages at 2^53 - 1", "run0.offset", 2 ** 53 - 1],
   ];
+  /** Everything agrees but the records. */
+  const oneBlock = (): Uint8Array => {
+    const cut = file.with("blocks", 1).bytes;
+    const second = file.at("mentioned") + 4;
+    return Uint8Array.from([...cut.subarray(0, second), ...cut.subarray(second + 4)]);
+  };
+  const noRam = (): Uint8Array => {
+    const records = Uint8Array.from([...indexedStream.cut(indexedStream.at("ram")), 0]);
+    const head = file.with("blocks", 0).with("records", records.length).with("runs", 0).cut(144);
+    return Uint8Array.from([...head, ...records, ...new Uint8Array(32)]);
+  };
   const two = Array.from({ length: at("runs") }, (_, i) => i).find((i) => at(`run${i}.pages`) > 1);
   const striding: Spec[] =
     two === undefined
@@ -143,6 +154,20 @@ export async function indexDefects(): Promise<Spec[]> {
       }),
     ),
     ...striding,
+    {
+      name: "other-blocks",
+      what: "one block, and the records of a stream with two",
+      clause,
+      bytes: summed(oneBlock()),
+      expect: "ignored",
+    },
+    {
+      name: "no-ram",
+      what: "records without a RAM section",
+      clause,
+      bytes: summed(noRam()),
+      expect: "ignored",
+    },
     {
       name: "turned",
       what: "a turned byte, which its digest finds",

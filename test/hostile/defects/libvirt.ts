@@ -96,7 +96,7 @@ const packed = withHead(libvirtHead({ format: 1 }), gzip(stream().bytes));
 const nested = Array.from({ length: 4 }).reduce<Uint8Array>((inner) => gzip(inner), stream().bytes.slice(0, 200));
 
 const images: Spec[] = [
-  { name: "raw", what: "an image whose stream is as in a pipe", clause, bytes: raw.bytes, pages },
+  { name: "raw", what: "an image whose stream is as in a pipe", clause, bytes: raw.bytes, pages, verify: ["none"] },
   { name: "raw-big-endian", what: "an image of a big-endian host", clause, bytes: big.bytes, pages },
   { name: "raw-no-cookie", what: "an image without a cookie", clause, bytes: noNul.bytes, pages },
   {

@@ -455,8 +455,17 @@ const cuts: Spec[] = [
   };
 });
 
+const noRam = joined(file.cut(file.at("ram")), Uint8Array.of(0));
+
 export const mappedDefects: Spec[] = [
   ...files,
+  {
+    name: "no-ram",
+    what: "no RAM section, although the capability says that pages have places",
+    clause: "The head",
+    bytes: noRam,
+    expect: "file.not-mapped-ram",
+  },
   ...entry(0),
   ...entry(1),
   ...placements,

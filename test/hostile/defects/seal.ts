@@ -1,4 +1,6 @@
 /** docs/format.md, "Seal": every field of every table, as an accident leaves it, and sealed anew as somebody who means to mislead would. */
+import { encodeSeal } from "../../../src/fixedram/seal.ts";
+import { meta } from "../../fixedram/sample.ts";
 import type { Sound } from "../marked.ts";
 import { checked, listed, resealed, saved, sealed } from "../seals.ts";
 import { devices, mapped, PAGE } from "../sound.ts";
@@ -601,10 +603,116 @@ function overwritten(file: Sound): Spec {
   };
 }
 
+/** A section one entry longer: there is room behind it. */
+function grown(file: Sound, type: string, entry: Uint8Array): Uint8Array {
+  const { offset, size } = file.field(`${type}.payload`);
+  const count = file.field(`${type}.count`);
+  const number = new DataView(file.bytes.buffer, file.bytes.byteOffset).getUint32(count.offset);
+  const longer = file
+    .with(`${type}.count`, number + 1)
+    .with(`${type}.length`, size + entry.length)
+    .with(`dir.${type}.length`, size + entry.length + 16);
+  longer.bytes.set(entry, offset + size);
+  return resealed(longer.bytes);
+}
+
+function more(file: Sound, two: Sound): Spec[] {
+  const region = file.bytes.slice(file.at("RGNS0.kind"), file.at("RGNS0.kind") + 64);
+  const gap = file.at("META.payload") + file.field("META.payload").size;
+  const bit = (name: string, what: string, at: number): Spec => {
+    const bytes = file.bytes.slice();
+    bytes[at] = 1;
+    return { name, what, clause: "RGNS", base: "sealed", bytes, verify: ["damaged", "seal.damaged-padding"] };
+  };
+  const { offset, size } = file.field("META.payload");
+  const deep = JSON.parse(Buffer.from(file.bytes.subarray(offset, offset + size)).toString()) as Record<
+    string,
+    unknown
+  >;
+  Object.assign(deep, { argv: null, cpu: null, x: null });
+  const text = JSON.stringify(deep).replace('"x":null', `"x":${"[".repeat(70)}${"]".repeat(70)}`);
+  const order: Again = (bytes) => {
+    const first = two.at("NODS0.index");
+    bytes.set(hash(bytes.subarray(first, first + 80)), two.at("BLKS0.root"));
+    return resealed(bytes);
+  };
+  const swapped = two.bytes.slice();
+  const nodes = two.at("NODS0.index");
+  swapped.set(two.bytes.subarray(nodes + 40, nodes + 80), nodes);
+  swapped.set(two.bytes.subarray(nodes, nodes + 40), nodes + 40);
+  const doubled = two.bytes.slice();
+  doubled.copyWithin(nodes + 40, nodes, nodes + 40);
+  const stream = mapped();
+  const bare = encodeSeal(0, stream.bytes.length, { ...meta, memoryMap: [], disks: [] });
+  const without = new Uint8Array(bare.trailerOffset + 128);
+  without.set(stream.bytes);
+  for (const { position, bytes } of bare.pieces) without.set(bytes, position);
+  without.set(bare.trailer, bare.trailerOffset);
+  const nodsClause = "BLKS, RGNS, NODS";
+  return [
+    {
+      name: "rgns-again",
+      what: "a region listed twice, beside all others",
+      clause: nodsClause,
+      base: "sealed",
+      bytes: grown(file, "RGNS", region),
+      pages,
+      verify: ["damaged", "seal.bad-digests"],
+    },
+    bit("padding-first", "the first byte behind a section", gap),
+    bit("padding-word", "a byte in the middle, far from everything", Math.ceil(gap / 64) * 64 + 1024 + 5),
+    bit("padding-near", "a byte in the last words before a section", file.at("BLKS.magic") - 6),
+    {
+      name: "meta-deep-field",
+      what: "an unknown field of 70 levels",
+      clause: "META",
+      base: "sealed",
+      bytes: resealed(file.with("META.payload", text.padEnd(size)).bytes),
+      pages,
+      verify: ["damaged", "seal.bad-meta"],
+    },
+    {
+      name: "no-digests",
+      what: "a seal without digests",
+      clause: "BLKS, RGNS, NODS",
+      bytes: without,
+      pages,
+      verify: ["sealed"],
+    },
+    {
+      name: "two-nodes",
+      what: "a block with pages in two nodes",
+      clause: nodsClause,
+      bytes: two.bytes,
+      verify: ["sealed"],
+    },
+    {
+      name: "nods-order",
+      what: "nodes in falling order",
+      clause: nodsClause,
+      base: "two-nodes",
+      bytes: order(swapped),
+      verify: ["damaged", "seal.bad-digests ram"],
+    },
+    {
+      name: "nods-twice",
+      what: "a node twice",
+      clause: nodsClause,
+      base: "two-nodes",
+      bytes: order(doubled),
+      verify: ["damaged", "seal.bad-digests ram"],
+    },
+  ];
+}
+
 export async function sealDefects(): Promise<Spec[]> {
   const file = await sealed(mapped());
   const save = await saved();
+  const two = await sealed(
+    mapped({ pageBits: 10, pageSize: 1024, blocks: [{ name: "ram", pages: 600, present: { 0: 1, 599: 2 } }] }),
+  );
   return [
+    ...more(file, two),
     {
       name: "sealed",
       what: "a mapped-ram file that was sealed in place",
