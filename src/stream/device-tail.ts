@@ -29,7 +29,7 @@ export interface TailEnd {
 /**
  * The end of a stream: device sections, EOF and vmdesc, held until the vmdesc tells them apart.
  *
- * A candidate for the end is `7e <id> 00 06 <u32 length> {"`. It is the end when `length` bytes are in, they parse, and the
+ * A candidate for the end is `7e <id> 00 06 <u32 length> {"`, or `{ ` for `{"`. It is the end when `length` bytes are in, they parse, and the
  * device sections, walked by the lengths they give, land exactly on it. Candidates are found in one forward scan and tried
  * in the order in which they end, so chunking changes nothing.
  */
@@ -112,7 +112,7 @@ export class DeviceTail {
         this.#scanned = at === -1 ? Math.max(this.#scanned, limit) : at;
         return;
       }
-      if (view.getUint16(at + 5) === SectionType.vmdesc && view.getUint16(at + 11) === 0x7b22) {
+      if (view.getUint16(at + 5) === SectionType.vmdesc && beginsObject(view.getUint16(at + 11))) {
         const length = view.getUint32(at + 7);
         const end = at + FOOTER_TO_JSON + length;
         if (length >= 2 && length <= MAX_VMDESC && end <= this.#limit) this.#add({ footer: at, end });
@@ -176,6 +176,11 @@ export class DeviceTail {
       offset: this.#offset + length,
     });
   }
+}
+
+/** `{"`, or `{ ` as QEMU wrote before 6.0. */
+function beginsObject(two: number): boolean {
+  return two === 0x7b22 || two === 0x7b20;
 }
 
 interface ClaimedEarly {

@@ -28,7 +28,7 @@ import { TargetFile } from "../../../src/storage/target-file.ts";
 import type { StreamEvents } from "../../../src/stream/events.ts";
 import type { StreamRecord } from "../../../src/stream/records.ts";
 import { meta } from "../../fixedram/sample.ts";
-import { type Status, testFolder } from "../harness/index.ts";
+import { fixedram, type Status, testFolder } from "../harness/index.ts";
 import { processesWith } from "../support/processes.ts";
 import { expectWell, long } from "../support/steps.ts";
 import { type Domain, Libvirt, libvirtTools, whyNoLibvirt } from "./harness.ts";
@@ -217,6 +217,70 @@ describe.skipIf(missing !== undefined)("libvirt", () => {
     });
   });
 
+  describe("the command line", () => {
+    test.each(["raw", "gzip", "zstd", "sparse"])(
+      "a %s image to a sparse one, by way of a fixed-ram file",
+      async (from) => {
+        const image = join(folder, `cli ${from}.img`);
+        const fram = join(folder, `cli ${from}.fram`);
+        await command("convert", imageOf(from), fram);
+        // What libvirt keeps went into the record and comes out of it.
+        await command("convert", fram, image, "--to", "libvirt-sparse");
+        const shown = await libvirt.virsh("save-image-dumpxml", "--security-info", image);
+        expect(shown).toBe(await libvirt.virsh("save-image-dumpxml", "--security-info", imageOf(from)));
+        await restores(image);
+      },
+    );
+
+    test("a sparse image straight to a sparse one", async () => {
+      const image = join(folder, "cli straight.img");
+      await command("convert", imageOf("sparse"), image, "--to", "libvirt-sparse");
+      expect(await command("verify", image, "--deep")).toMatchObject({
+        ok: true,
+        container: "libvirt",
+        sealState: "sealed",
+      });
+      await restores(image, ["--parallel-channels", "2"]);
+    });
+
+    test("an image that was sealed in place is verified, and restored by virsh", async () => {
+      const path = copyOf("sparse");
+      const { id } = await command("seal", path);
+      expect(await command("verify", path, "--deep", "--id", String(id))).toMatchObject({
+        ok: true,
+        container: "libvirt",
+      });
+      await restores(path);
+      await restores(path, ["--parallel-channels", "2", "--bypass-cache"]);
+    });
+
+    test.each(plain.map(({ name }) => name))("info and verify of a %s image", async (name) => {
+      const found = await command("info", imageOf(name));
+      expect(found).toMatchObject({ container: "libvirt", libvirt: { format: name, wasRunning: true } });
+      const shown = found as { libvirt: { xml: string; cookie: string } };
+      expect(shown.libvirt.xml.trim()).toBe(Buffer.from(dumped).toString("utf8").trim());
+      expect(shown.libvirt.cookie).toContain("</cookie>");
+      const { stdout } = await fixedram(["info", imageOf(name)]);
+      expect(stdout).toContain("<description>gäst — 客</description>");
+      expect(await command("verify", imageOf(name))).toMatchObject({ ok: true, sealState: "none" });
+    });
+
+    test("an unfinished image is refused by name", async () => {
+      const path = copyOf("sparse");
+      const file = await open(path, "r+");
+      await file.write("LibvirtQemudPart", 0);
+      await file.close();
+      for (const args of [
+        ["info", path],
+        ["convert", path, join(folder, "x.fram")],
+        ["verify", path],
+      ]) {
+        const { code, stdout } = await fixedram([...args, "--json"]);
+        expect([code, JSON.parse(stdout).error.code]).toEqual([3, "file.unfinished"]);
+      }
+    });
+  });
+
   describe("bytes behind the stream", () => {
     test.each(["sparse", "raw"])("%s: a seal is ignored", async (name) => {
       const path = copyOf(name);
@@ -327,6 +391,13 @@ describe.skipIf(missing !== undefined)("libvirt", () => {
     expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(mounts);
   });
 });
+
+/** A command that ends well; its answer. */
+async function command(...args: readonly string[]): Promise<Record<string, unknown>> {
+  const run = await fixedram([...args, "--json"]);
+  expect(run, run.stdout + run.stderr).toMatchObject({ code: 0 });
+  return JSON.parse(run.stdout);
+}
 
 function never(): Promise<never> {
   return Promise.reject(new Error("this image is not raw"));
