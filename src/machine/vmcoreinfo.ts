@@ -79,6 +79,11 @@ export function symbolAddress({ values }: Vmcoreinfo, name: string): bigint | nu
   return parseNumber(values.get(`SYMBOL(${name})`), 16);
 }
 
+/** How far the kernel was moved from where it was linked (KASLR), bytes; null when the note does not tell. */
+export function kernelOffset({ values }: Vmcoreinfo): bigint | null {
+  return parseNumber(values.get("KERNELOFFSET"), 16);
+}
+
 /** Guest-physical address of a symbol of the kernel's image; null when the note does not tell. */
 export function symbolPhysical(vmcoreinfo: Vmcoreinfo, name: string): number | null {
   const symbol = symbolAddress(vmcoreinfo, name);

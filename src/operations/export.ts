@@ -33,6 +33,8 @@ export interface ExportResult {
     /** Guest-physical address. */
     readonly address: number;
     readonly release: string;
+    /** How far KASLR moved the kernel, `0x...`; null where the kernel does not tell. For gdb: symbol-file vmlinux -o OFFSET. */
+    readonly kernelOffset: string | null;
   } | null;
   /** Bytes: physical memory, and the file with and without its holes. */
   readonly sizes: { readonly memory: number; readonly apparent: number; readonly allocated: number };

@@ -12,7 +12,7 @@ test("fixedram export tells what was written and found", async () => {
       format     ELF core
       memory     3 GiB, 2 ranges as recorded at the save
       registers  of 2 CPUs
-      kernel     Linux 6.1.0-56-cloud-amd64, VMCOREINFO at 0x1200_3000 (found in memory)
+      kernel     Linux 6.1.0-56-cloud-amd64, moved by 0x24e00000 (KASLR); VMCOREINFO at 0x1200_3000 (found in memory)
       file       3 GiB, 310 MiB on disk
       time       1.4 s, 2.14 GiB/s of memory
 

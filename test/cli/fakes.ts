@@ -303,7 +303,7 @@ export const exported: ExportResult = {
   ],
   memoryMap: "recorded",
   cpus: 2,
-  vmcoreinfo: { from: "search", address: 0x1200_3000, release: "6.1.0-56-cloud-amd64" },
+  vmcoreinfo: { from: "search", address: 0x1200_3000, release: "6.1.0-56-cloud-amd64", kernelOffset: "0x24e00000" },
   sizes: { memory: 3072 * MiB, apparent: 3072 * MiB + 8192, allocated: 310 * MiB },
   time: 1400,
   notices: [],

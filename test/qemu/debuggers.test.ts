@@ -3,7 +3,7 @@
  * same programs. In CI: readelf, gdb, makedumpfile. With FIXEDRAM_LONG also crash and drgn, with the kernel's symbols.
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ExportResult } from "../../src/operations/export.ts";
@@ -67,6 +67,15 @@ async function exported({ folder, fram }: Scene, format: string): Promise<[strin
   const { code, stdout, stderr } = await fixedram(["export", fram, out, "--format", format, "--json"]);
   expect(code, stdout + stderr).toBe(0);
   return [out, JSON.parse(stdout) as ExportResult];
+}
+
+/** The first bytes of a core, which hold all its notes. */
+function headOf(path: string): Buffer {
+  const head = Buffer.alloc(64 * 1024);
+  const fd = openSync(path, "r");
+  readSync(fd, head, 0, head.length, 0);
+  closeSync(fd);
+  return head;
 }
 
 /** Runs a program to its end and gives what it printed. */
@@ -160,8 +169,8 @@ describe.each(long ? qemus() : [qemu("new")])("QEMU $label ($version): a Linux g
       const [elf, result] = await exported(guest, "elf");
       expect(result).toMatchObject({ vmcoreinfo: { from: "search" }, notices: [] });
       expect(result.ranges.some(({ start }) => start === 4 * 2 ** 30)).toBe(true);
-      const lime = coreOf(readFileSync(elf)).notes.map(({ name }) => name);
-      expect(lime).toEqual(["CORE", "CORE", "QEMU", "QEMU", "VMCOREINFO"]);
+      const notes = coreOf(headOf(elf)).notes.map(({ name }) => name);
+      expect(notes).toEqual(["CORE", "CORE", "QEMU", "QEMU", "VMCOREINFO"]);
       const drgn = drgnOf(elf, guest);
       expect(drgn.held).toBe(heldBytes.toString("hex"));
       const crashes = [elf, guest.dump].map((file) => crashOf(file, guest.folder));
@@ -207,17 +216,25 @@ interface DrgnAnswer {
   readonly held: string;
 }
 
+/** drgn 0.0.22 reads a process's page tables by virtual address only, which neither core has: they are walked here. */
 const drgnScript = (holder: number) => `
 import json
 from drgn.helpers.linux import *
 task = find_task(prog, ${holder})
+def held(address):
+    table = task.mm.pgd.value_() - prog["page_offset_base"].value_()
+    for shift in 39, 30, 21, 12:
+        entry = int.from_bytes(prog.read(table + ((address >> shift) & 511) * 8, 8, True), "little")
+        assert entry & 1
+        table = entry & 0xffffffffff000
+    return prog.read(table, 4096, True)
 print(json.dumps({
   "release": prog["init_uts_ns"].name.release.string_().decode(),
   "cpus": len(list(for_each_online_cpu(prog))),
   "jiffies": prog["jiffies_64"].value_(),
   "tasks": ["%d:%s" % (t.pid, t.comm.string_().decode()) for t in for_each_task(prog)],
   "dmesg": get_dmesg(prog).decode(),
-  "held": access_remote_vm(task.mm, ${held}, 8192).hex(),
+  "held": (held(${held}) + held(${held + 4096})).hex(),
 }))
 `;
 

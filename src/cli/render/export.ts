@@ -45,5 +45,6 @@ function kernelText(found: ExportResult["vmcoreinfo"], holdsCpus: boolean): stri
   if (!holdsCpus) return null;
   if (found === null) return "no VMCOREINFO was found";
   const way = found.from === "device" ? "the vmcoreinfo device told where" : "found in memory";
-  return `Linux ${safe(found.release)}, VMCOREINFO at ${address(found.address)} (${way})`;
+  const moved = found.kernelOffset === null ? "" : `, moved by ${found.kernelOffset} (KASLR)`;
+  return `Linux ${safe(found.release)}${moved}; VMCOREINFO at ${address(found.address)} (${way})`;
 }

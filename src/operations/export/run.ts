@@ -7,6 +7,7 @@ import { LimeWriter } from "../../lime/writer.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import { type KernelImage, kernelImage } from "../../machine/kernel-image.ts";
 import { joinRanges, type PhysicalRange } from "../../machine/memory-map.ts";
+import { kernelOffset } from "../../machine/vmcoreinfo.ts";
 import { copyPages } from "../../pages/copy.ts";
 import { dataBytes } from "../../pages/count.ts";
 import type { PhysicalImage } from "../../physical/image.ts";
@@ -160,8 +161,16 @@ export class ExportRun {
     { ranges, cpus, vmcoreinfo }: Facts,
     sizes: { readonly apparent: number; readonly allocated: number },
   ): ExportResult {
+    const offset = vmcoreinfo === null ? null : kernelOffset(vmcoreinfo);
     const found =
-      vmcoreinfo === null ? null : { from: vmcoreinfo.from, address: vmcoreinfo.address, release: vmcoreinfo.release };
+      vmcoreinfo === null
+        ? null
+        : {
+            from: vmcoreinfo.from,
+            address: vmcoreinfo.address,
+            release: vmcoreinfo.release,
+            kernelOffset: offset === null ? null : `0x${offset.toString(16)}`,
+          };
     return {
       input: { path: name, container },
       path: this.#options.output,
