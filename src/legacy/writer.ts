@@ -1,6 +1,6 @@
 import type { RamBlock } from "../pages/block.ts";
 import type { PageMap } from "../pages/map.ts";
-import { walk } from "../pages/plan.ts";
+import { type ExtentVisitor, walk } from "../pages/plan.ts";
 import { withCapability } from "../stream/configuration.ts";
 import { Command } from "../stream/constants.ts";
 import type { BlockEntry, RamStartRecord, StreamRecord } from "../stream/records.ts";
@@ -21,6 +21,18 @@ export interface StreamOutOptions {
   /** Bytes of pages sent so far. */
   readonly onPages?: (bytes: number) => void;
   readonly signal?: AbortSignal;
+  /** Pages go on multifd channels beside the stream; default: in it. */
+  readonly channels?: StreamChannels;
+}
+
+/** The multifd channels beside a stream. */
+export interface StreamChannels {
+  /** Takes the pages. @param zero sends zero pages, in the stream */
+  visitor(zero: ExtentVisitor["zero"]): ExtentVisitor;
+  /** A round has ended: a SYNC on every channel. The stream's own mark follows. */
+  round(): Promise<void>;
+  /** What ends a round in the stream (docs/format.md, "multifd channels"): FLUSH and EOS, or EOS alone. */
+  readonly flush: boolean;
 }
 
 /**
@@ -42,15 +54,23 @@ export async function writeStream(source: StreamSource, out: Send, options: Stre
     writer.flush();
     await pending;
   };
+  const { channels } = options;
   for (const record of streamRecords(source)) {
-    if (record !== "pages") {
-      writer.record(record);
+    if (record === "pages") {
+      await drained();
+      const sender = new PageSender(source.map, out, options.zeroWanted, options.onPages ?? (() => {}));
+      const visitor = channels?.visitor((block, first, pages) => sender.zero(block, first, pages)) ?? sender;
+      await walk(source.map, visitor, options.signal);
+      await sender.flush();
       continue;
     }
-    await drained();
-    const sender = new PageSender(source.map, out, options.zeroWanted, options.onPages ?? (() => {}));
-    await walk(source.map, sender, options.signal);
-    await sender.flush();
+    // Of a migration that was.
+    if (record.kind === "ram-flush") continue;
+    if (record.kind === "ram-eos" && channels !== undefined) {
+      await channels.round();
+      if (channels.flush) writer.record({ kind: "ram-flush" });
+    }
+    writer.record(record);
   }
   await drained();
 }

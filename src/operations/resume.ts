@@ -33,7 +33,7 @@ export interface ResumeResult {
   readonly uuid: string | null;
   readonly qemuVersion: string;
   /** How the pages went in. */
-  readonly transport: "mapped-ram" | "stream";
+  readonly transport: "mapped-ram" | "multifd" | "stream";
   readonly transportReason: string;
   readonly runState: string;
   /** Milliseconds. `ready`: QEMU started and answered; `load`: all RAM and devices in. */

@@ -185,7 +185,7 @@ export function listenerOf(
 }
 
 /** The number of a socket's descriptor, which is private to Node: this is the only place that takes it. Null: it has none. */
-function descriptorOf(socket: Socket | Server): number | null {
+export function descriptorOf(socket: Socket | Server): number | null {
   const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
   return typeof fd === "number" && fd >= 0 ? fd : null;
 }

@@ -10,6 +10,7 @@ export const tasks = {
   "copy-pages": () => import("./tasks/copy-pages.ts"),
   classify: () => import("./tasks/classify.ts"),
   search: () => import("./tasks/search.ts"),
+  "send-channel": () => import("./tasks/send-channel.ts"),
   "take-channel": () => import("./tasks/take-channel.ts"),
 } satisfies TaskTable;
 

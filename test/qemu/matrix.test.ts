@@ -41,7 +41,7 @@ for (const one of qemus()) {
 
 async function resumes(guest: Guest, file: string, target: ReturnType<typeof qemus>[number], before: Status) {
   const resumed = await resume(guest, file, target);
-  const transport = target.label === "old" ? "stream" : "mapped-ram";
+  const transport = target.label === "old" ? "multifd" : "mapped-ram";
   expect(resumed.result).toMatchObject({ transport, runState: "running", qemuVersion: target.version });
   expectWell(await resumed.verdict(), before);
   expect(await resumed.quit()).toMatchObject({ code: 0 });

@@ -79,7 +79,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
   testAsRoot("QEMU runs as another user: saved and resumed, started and attached to", async () => {
     const { guest, file, before } = await saved(one, { extraArgs: asNobody(one) });
     const started = await resume(guest, file, one);
-    expect(started.result.transport).toBe("stream");
+    expect(started.result.transport).toBe("multifd");
     if (one.label === "new") expect(started.result.transportReason).toContain("may not read");
     expectWell(await started.verdict(), before);
     await started.quit();

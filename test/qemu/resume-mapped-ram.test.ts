@@ -85,7 +85,7 @@ describe.skipIf(!hasQemu("new"))("mapped-ram by QEMU itself", () => {
 
     for (const target of qemus()) {
       const resumed = await resume(guest, file, target);
-      const transport = target.label === "old" ? "stream" : "mapped-ram";
+      const transport = target.label === "old" ? "multifd" : "mapped-ram";
       expect(resumed.result).toMatchObject({ transport, uuid: null, runState: one.live ? "running" : "paused" });
       expect(resumed.result.notices.map(({ code }) => code)).toContain("no-record");
       if (!one.live) await resumed.execute("cont");

@@ -66,7 +66,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     const settings = await settingsOf(qmp);
     const run = await fixedram(["resume", file, "--qmp", waiting.qmpPath, "--json"]);
     expect(run, run.stdout).toMatchObject({ code: 0 });
-    const transport = one.label === "old" ? "stream" : "mapped-ram";
+    const transport = one.label === "old" ? "multifd" : "mapped-ram";
     expect(JSON.parse(run.stdout)).toMatchObject({ process: null, runState: "running", transport });
     expect(await settingsOf(qmp)).toEqual(settings);
     expectWell(await waiting.verdict(), before);
@@ -111,7 +111,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     const handle = openSync(image, "r+");
     for (let at = 0; at < 64; at++) writeSync(handle, old, 0, old.length, at * old.length);
     const resumed = await resume(guest, snapshot, one);
-    expect(resumed.result.transport).toBe("stream");
+    expect(resumed.result.transport).toBe("multifd");
     if (one.label === "new") expect(resumed.result.transportReason).toContain("ram0");
     expectWell(await resumed.verdict(), before);
     // The guest never writes most of its memory: no page of it may be what the file held.

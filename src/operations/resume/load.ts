@@ -2,11 +2,15 @@ import { connect as connectSocket, type Socket } from "node:net";
 import { resolve as resolvePath } from "node:path";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError, systemError } from "../../errors.ts";
-import { writeStream } from "../../legacy/writer.ts";
+import { type StreamOutOptions, writeStream } from "../../legacy/writer.ts";
 import type { RamBlock } from "../../pages/block.ts";
+import type { ExtentVisitor } from "../../pages/plan.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import type { QmpClient, QmpEvent } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus } from "../../qmp/commands.ts";
+import type { SharedFile } from "../../workers/page-reader.ts";
+import { WorkerPool } from "../../workers/pool.ts";
+import { ChannelSender } from "./channels.ts";
 
 /** Reads: QEMU has everything, and the guest is in the state it was saved in. Sends nothing itself. */
 export class LoadWatch {
@@ -66,12 +70,74 @@ export async function loadFromStream(
   const path = folder.socket("incoming.sock");
   await incoming(client, { uri: `unix:${path}` });
   const socket = await connectTo(path);
+  try {
+    await sendOn(socket, snapshot, { zeroWanted, onPages }, signal);
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** What {@link loadOnChannels} needs besides. */
+export interface ChannelLoad {
+  readonly channels: number;
+  readonly files: readonly SharedFile[];
+  /** Rounds end with FLUSH: see docs/format.md, "multifd channels". */
+  readonly flush: boolean;
+  /** Settles when QEMU has loaded everything: until then the channels stay open. */
+  readonly loaded: () => Promise<void>;
+}
+
+/** The same with pages on multifd channels beside the stream, a thread each. QEMU has to have been told of them. */
+export async function loadOnChannels(
+  client: QmpClient,
+  snapshot: Snapshot,
+  folder: PrivateFolder,
+  zeroWanted: (block: RamBlock) => boolean,
+  onPages: (bytes: number) => void,
+  load: ChannelLoad,
+  signal?: AbortSignal,
+): Promise<void> {
+  const path = folder.socket("incoming.sock");
+  const uuid = await queryUuid(client);
+  await incoming(client, { uri: `unix:${path}` });
+  const sockets: Socket[] = [];
+  await using pool = new WorkerPool({ size: load.channels });
+  let sender: ChannelSender | null = null;
+  // The threads at once: QEMU may be slow to take what they still want to send.
+  const stop = () => void sender?.close();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    // QEMU takes the first one for the stream.
+    for (let i = 0; i <= load.channels; i++) sockets.push(await connectTo(path));
+    const [main, ...others] = sockets;
+    if (main === undefined) throw new Error("no connection");
+    const made = new ChannelSender(pool, snapshot.map, load.files, others, uuid, onPages);
+    sender = made;
+    const channels = {
+      visitor: (zero: ExtentVisitor["zero"]) => made.visitor(zero),
+      round: () => made.round(),
+      flush: load.flush,
+    };
+    await sendOn(main, snapshot, { zeroWanted, onPages: () => {}, channels }, signal);
+    await load.loaded();
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    await sender?.close();
+    for (const socket of sockets) socket.destroy();
+  }
+}
+
+async function sendOn(
+  socket: Socket,
+  snapshot: Snapshot,
+  options: StreamOutOptions,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const abort = () => socket.destroy(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
   try {
     await writeStream(snapshot, (bytes) => send(socket, bytes), {
-      zeroWanted,
-      onPages,
+      ...options,
       ...(signal === undefined ? {} : { signal }),
     });
     await new Promise<void>((resolve) => socket.end(resolve));
@@ -80,8 +146,14 @@ export async function loadFromStream(
     throw error;
   } finally {
     signal?.removeEventListener("abort", abort);
-    socket.destroy();
   }
+}
+
+/** The machine's uuid, 16 bytes; zeros without `-uuid`. */
+async function queryUuid(client: QmpClient): Promise<Uint8Array> {
+  const { UUID: text = "" } = (await client.execute("query-uuid")) as { readonly UUID?: string };
+  const digits = text.replaceAll("-", "").padEnd(32, "0");
+  return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }
 
 /** With `exit-on-error` off, where QEMU (9.1) knows it, a QEMU that fails stays and tells why. */

@@ -5,6 +5,7 @@ import { queryCpuFeatures } from "../../qemu/cpu-flags.ts";
 import { type GuestFacts, inspectGuest } from "../../qemu/inspect.ts";
 import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks, type RamBlockInfo } from "../../qemu/memory-map.ts";
+import { canTakeChannels } from "../../qemu/migration-socket.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { cont, queryStatus, setMigrateCapabilities, setMigrateParameters, stop } from "../../qmp/commands.ts";
 import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
@@ -13,10 +14,11 @@ import { openSnapshot } from "../open.ts";
 import type { Progress } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
 import type { ResumeOptions, ResumeResult } from "../resume.ts";
+import { sharedFiles } from "./channels.ts";
 import { chooseDestination, recordOf, requireDisks, requireOneWay } from "./choose.ts";
 import { compareDestination } from "./compare.ts";
 import type { Destination } from "./destination.ts";
-import { LoadWatch, loadFromFile, loadFromStream } from "./load.ts";
+import { LoadWatch, loadFromFile, loadFromStream, loadOnChannels } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
 import { runAsLibvirtWould } from "./ran.ts";
 import { chooseTransport, otherLength, type TransportChoice, zeroPagesWanted } from "./transport.ts";
@@ -80,6 +82,8 @@ export class ResumeRun {
     await this.#compare(snapshot, meta, destination, facts, blocks);
     const choice = chooseTransport({
       version: facts.version,
+      machine: snapshot.configuration.machine,
+      channels: canTakeChannels() && sharedFiles(snapshot.map.stores) !== null,
       capabilities: facts.capabilities,
       backends: facts.memory.backends,
       ignoreShared: capabilitiesOf(snapshot.configuration).includes("x-ignore-shared"),
@@ -171,17 +175,20 @@ export class ResumeRun {
 
   async #settings({ client }: Destination, { transport }: TransportChoice): Promise<void> {
     const mapped = transport === "mapped-ram";
+    const multifd = mapped || transport === "multifd";
     await setMigrateCapabilities(client, {
       events: true,
       "mapped-ram": mapped,
-      multifd: mapped,
+      multifd,
       xbzrle: false,
       "postcopy-ram": false,
       compress: false,
       "x-ignore-shared": false,
       "switchover-ack": false,
     });
-    if (mapped) await setMigrateParameters(client, { "multifd-channels": CHANNELS });
+    if (multifd) {
+      await setMigrateParameters(client, { "multifd-channels": CHANNELS, "multifd-compression": "none" });
+    }
   }
 
   async #feed(
@@ -202,17 +209,17 @@ export class ResumeRun {
     }
     const { folder } = makeMeetingFolder(process, this.#options.socketDir);
     try {
-      const sent = loadFromStream(
-        client,
-        snapshot,
-        folder,
-        zeroPagesWanted(facts),
-        (bytes) => this.#moved(bytes, total),
-        signal,
-      );
+      const zeros = zeroPagesWanted(facts);
+      const moved = (bytes: number) => this.#moved(bytes, total);
+      const files = sharedFiles(snapshot.map.stores);
       // QEMU's own reason is worth more than a broken pipe: it is waited for in loadFailure.
-      await sent;
-      await watch.loaded(signal);
+      if (choice.transport === "multifd" && files !== null) {
+        const load = { channels: CHANNELS, files, flush: choice.flush === true, loaded: () => watch.loaded(signal) };
+        await loadOnChannels(client, snapshot, folder, zeros, moved, load, signal);
+      } else {
+        await loadFromStream(client, snapshot, folder, zeros, moved, signal);
+        await watch.loaded(signal);
+      }
     } finally {
       folder.remove();
     }

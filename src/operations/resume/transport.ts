@@ -5,14 +5,20 @@ import type { GuestFacts, MemoryBackend } from "../../qemu/inspect.ts";
 
 /** How a destination gets its pages, and why. */
 export interface TransportChoice {
-  readonly transport: "mapped-ram" | "stream";
+  readonly transport: "mapped-ram" | "multifd" | "stream";
   /** One sentence. */
   readonly reason: string;
+  /** With multifd: what ends a round (docs/format.md, "multifd channels"). */
+  readonly flush?: boolean;
 }
 
 /** What the choice depends on. */
 export interface TransportFacts {
-  readonly version: { readonly text: string };
+  readonly version: { readonly major: number; readonly minor: number; readonly text: string };
+  /** As in the snapshot. */
+  readonly machine: string;
+  /** Threads of ours can read the file's pages, and write to QEMU's sockets. */
+  readonly channels: boolean;
   readonly capabilities: Readonly<Record<string, boolean>>;
   readonly backends: readonly MemoryBackend[];
   /** The file's stream says that shared memory was left out: QEMU itself cannot load such a file. */
@@ -28,11 +34,16 @@ export interface TransportFacts {
 }
 
 /**
- * A QEMU that knows mapped-ram reads the file by itself, on several threads. Every other destination gets a stream from us,
- * and so does one whose RAM may not start as zeros: mapped-ram leaves pages with a clear bit alone.
+ * A QEMU that knows mapped-ram reads the file by itself, on several threads. Every other destination gets its pages from us,
+ * and so does one whose RAM may not start as zeros: mapped-ram leaves pages with a clear bit alone. On several multifd channels
+ * where that is known to work, else in one stream.
  */
 export function chooseTransport(facts: TransportFacts): TransportChoice {
-  const stream = (reason: string): TransportChoice => ({ transport: "stream", reason });
+  const flush = roundsEndWithFlush(facts);
+  const fixed = facts.loadable && facts.otherLength === null;
+  const several = fixed && facts.channels && flush !== null && facts.capabilities["multifd"] !== undefined;
+  const stream = (reason: string): TransportChoice =>
+    several ? { transport: "multifd", reason, flush } : { transport: "stream", reason };
   if (facts.capabilities["mapped-ram"] === undefined)
     return stream(`QEMU ${facts.version.text} does not know mapped-ram`);
   if (facts.bigEndian) return stream("the file's bitmaps are of a big-endian host");
@@ -47,6 +58,14 @@ export function chooseTransport(facts: TransportFacts): TransportChoice {
     );
   if (!facts.readable) return stream("QEMU's user may not read the file");
   return { transport: "mapped-ram", reason: `QEMU ${facts.version.text} reads the file itself` };
+}
+
+/** What the destination takes for the end of a round: machine types up to 8.0 know no FLUSH. Null: not known. */
+function roundsEndWithFlush({ version, machine }: TransportFacts): boolean | null {
+  if (version.major < 8 || (version.major === 8 && version.minor === 0)) return false;
+  const [, major, minor] = /-(\d+)\.(\d+)$/.exec(machine) ?? [];
+  if (major === undefined || minor === undefined) return null;
+  return Number(major) > 8 || (Number(major) === 8 && Number(minor) > 0);
 }
 
 /** The first block of a snapshot that the destination has with another length; one that it has not is QEMU's to name. */

@@ -44,9 +44,10 @@ export interface TakeChannelOutput {
 /** Bytes between two words on the progress. */
 const TELL = 16 * 2 ** 20;
 
-/** Milliseconds of rest when the socket is empty: the first, and the longest after several in vain. */
+/** Milliseconds of rest when the socket is empty, which QEMU fills in about a tenth of one; and after so many in vain. */
 const SHORT_REST = 0.05;
 const LONG_REST = 1;
+const PATIENCE = 100;
 
 /** @throws `stream.multifd-*`, `stream.unknown-block`, `stream.page-out-of-block`, `system.*` */
 export function run(input: TakeChannelInput, context: TaskContext): TakeChannelOutput {
@@ -93,7 +94,7 @@ class Channel implements MultifdEvents {
   take(): TakeChannelOutput {
     const reader = this.#reader;
     const control = this.#control;
-    let rest = SHORT_REST;
+    let empty = 0;
     while (!control.stopped) {
       // Asked before the socket is: what comes after that is too late.
       const { whole } = control;
@@ -101,12 +102,11 @@ class Channel implements MultifdEvents {
       if (count > 0) {
         reader.took(count);
         if (reader.received - this.#told.received >= TELL) this.#tell();
-        rest = SHORT_REST;
+        empty = 0;
         continue;
       }
       if (whole || count === 0) return this.#end(whole);
-      control.rest(rest);
-      rest = Math.min(rest * 2, LONG_REST);
+      control.rest(empty++ < PATIENCE ? SHORT_REST : LONG_REST);
     }
     return this.#output(false);
   }

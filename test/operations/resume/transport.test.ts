@@ -11,8 +11,10 @@ import type { GuestFacts, MemoryBackend } from "../../../src/qemu/inspect.ts";
 const plain: MemoryBackend = { id: "pc.ram", size: 2 ** 30, shared: false, type: "memory-backend-ram", path: null };
 const file: MemoryBackend = { ...plain, type: "memory-backend-file", path: "/dev/shm/x" };
 const facts = {
-  version: { text: "10.0.2" },
-  capabilities: { "mapped-ram": false },
+  version: { major: 10, minor: 0, text: "10.0.2" },
+  machine: "pc-q35-10.0",
+  channels: false,
+  capabilities: { "mapped-ram": false, multifd: false },
   backends: [plain],
   ignoreShared: false,
   readable: true,
@@ -42,6 +44,40 @@ test.each<[string, Partial<TransportFacts>, "mapped-ram" | "stream", string]>([
   const choice = chooseTransport({ ...facts, ...change });
   expect(choice.transport).toBe(transport);
   expect(choice.reason).toContain(reason);
+});
+
+const old = { version: { major: 7, minor: 2, text: "7.2.22" }, capabilities: { multifd: false }, channels: true };
+const mine = { backends: [file], channels: true };
+
+test.each<[string, Partial<TransportFacts>, "multifd" | "stream", boolean?]>([
+  ["QEMU 7.2", old, "multifd", false],
+  ["QEMU 7.2, whatever the machine is called", { ...old, machine: "microvm" }, "multifd", false],
+  [
+    "QEMU 8.2 with a type of its own",
+    { ...old, version: { major: 8, minor: 2, text: "" }, machine: "pc-q35-8.2" },
+    "multifd",
+    true,
+  ],
+  [
+    "QEMU 8.2 with the type of 8.0",
+    { ...old, version: { major: 8, minor: 2, text: "" }, machine: "pc-q35-8.0" },
+    "multifd",
+    false,
+  ],
+  [
+    "QEMU 8.2 with a type without a version",
+    { ...old, version: { major: 8, minor: 2, text: "" }, machine: "microvm" },
+    "stream",
+  ],
+  ["QEMU 10, memory in a file", mine, "multifd", true],
+  ["QEMU 10, memory in a file, an old type", { ...mine, machine: "pc-i440fx-7.2" }, "multifd", false],
+  ["QEMU without multifd", { ...old, capabilities: {} }, "stream"],
+  ["threads that cannot read or write", { ...old, channels: false }, "stream"],
+  ["pages without fixed places", { ...old, loadable: false }, "stream"],
+  ["a block of another length", { ...old, otherLength: "pc.ram" }, "stream"],
+])("channels: %s", (_name, change, transport, flush) => {
+  const choice = chooseTransport({ ...facts, ...change });
+  expect([choice.transport, choice.flush]).toEqual([transport, flush]);
 });
 
 test("zero pages are sent into every block but main RAM that starts as zeros", () => {
