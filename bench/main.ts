@@ -1,7 +1,7 @@
 /**
  * npm run bench -- [--quick] [--qemu old|new] [--only NAME[,NAME]] [--runs N] [--size MIB] [--disk FOLDER]
  *
- * Names: save-tmpfs, save-disk, resume, memory. A table on stderr, one JSON object on stdout. Everything it writes lies in
+ * Names: save-tmpfs, save-disk, resume, convert (with resume), memory. A table on stderr, one JSON object on stdout. Everything it writes lies in
  * temporary folders.
  */
 import { rmSync } from "node:fs";
@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Qemu, qemus } from "../test/qemu/harness/qemus.ts";
+import { convertContests } from "./convert.ts";
 import { BenchGuest, loader, randomGuest, writeRandom } from "./guest.ts";
 import { filesystemOf, machineFacts } from "./machine.ts";
 import { type Comparison, type Contest, compare } from "./measure.ts";
@@ -31,7 +32,7 @@ const { values } = parseArgs({
 const quick = values.quick;
 const runs = Number(values.runs ?? (quick ? 5 : 7));
 const size = Number(values.size ?? (quick ? 256 : 1024));
-const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,memory").split(","));
+const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,convert,memory").split(","));
 const chosen = qemus().filter(({ label }) => values.qemu === undefined || values.qemu === label);
 const memory = temporaryFolder("/dev/shm");
 const disk = temporaryFolder(values.disk);
@@ -105,6 +106,7 @@ async function speed(qemu: Qemu): Promise<void> {
     await guest.end();
     const contest = resumeContest(options, { ...saved, bootId: match[1] ?? "" }, qemu.version, "tmpfs", memory);
     await run(contest);
+    if (wanted.has("convert")) for (const each of convertContests(saved, qemu.version, memory)) await run(each);
     for (const path of [saved.fixedram, saved.stream]) rmSync(path);
   } finally {
     await guest.end();
