@@ -16,6 +16,11 @@ type Event =
   | { readonly kind: "again" }
   | { readonly kind: "interrupt" };
 
+/** gdb sends a packet again that was not acknowledged in 2 s, as while we start; answered twice, it would take one answer for another's. */
+function isSame(event: Event, next: Event | undefined): boolean {
+  return event.kind === "packet" && next?.kind === "packet" && event.data === next.data;
+}
+
 /**
  * Serves one gdb until it detaches, kills or goes away. Answers one packet after the other; a broken one is asked for again.
  *
@@ -39,8 +44,10 @@ export async function serveGdb(wire: GdbWire, target: GdbTarget): Promise<number
   };
   for await (const bytes of wire.input) {
     reader.push(bytes);
-    for (const event of events.splice(0)) {
+    const came = events.splice(0);
+    for (const [i, event] of came.entries()) {
       const acks = !session.noAck;
+      if (acks && isSame(event, came[i + 1])) continue;
       if (event.kind === "broken") {
         if (acks) await wire.write(nak);
       } else if (event.kind === "again") {

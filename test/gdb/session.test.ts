@@ -241,6 +241,15 @@ describe("a connection", () => {
     expect(await talk("$qC#b4", "-", "$qC#00", "+")).toEqual([1, `+${packet("QC1")}${packet("QC1")}-`]);
   });
 
+  test("answers once what gdb sent again before anybody listened", async () => {
+    const twice = packet("qC") + packet("qC");
+    expect(await talk(twice, packet("qAttached"))).toEqual([2, `+${packet("QC1")}+${packet("1")}`]);
+    expect(await talk(packet("QStartNoAckMode"), twice)).toEqual([
+      3,
+      `+${packet("OK")}${packet("QC1")}${packet("QC1")}`,
+    ]);
+  });
+
   test("without acknowledgements from the moment it was agreed", async () => {
     expect(await talk(packet("QStartNoAckMode"), packet("qC"), "-", "$qC#00")).toEqual([
       2,

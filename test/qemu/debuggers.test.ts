@@ -88,6 +88,9 @@ function run(program: string, args: readonly string[], cwd: string): string {
   });
 }
 
+/** On a busy machine node takes longer to start than the 2 s that gdb waits for an answer. */
+const patient = "set remotetimeout 60";
+
 /** gdb without anybody's settings. */
 const gdb = (folder: string, ...commands: readonly string[]) =>
   run("gdb", ["-nx", "-q", "-batch", ...commands.flatMap((command) => ["-ex", command])], folder);
@@ -134,7 +137,7 @@ describe.each(long ? qemus() : [qemu("new")])("QEMU $label ($version): a Linux g
     expect(core(elf)).toEqual(core(guest.dump));
 
     const served = `target remote | ${process.execPath} ${join(ROOT, "bin", "fixedram")} gdb ${guest.fram} --stdio`;
-    const live = gdb(folder, served, "info threads", "thread apply all -ascending info registers", "detach");
+    const live = gdb(folder, patient, served, "info threads", "thread apply all -ascending info registers", "detach");
     const general = (lines: readonly string[]) => lines.filter((line) => /^(r\w+|[cs]s) /.test(line)).map(plain);
     expect(general(registersOf(live))).toEqual(general(core(elf)));
     expect(live).toMatch(/1 .*CPU 0, long, ring \d/);
@@ -142,7 +145,14 @@ describe.each(long ? qemus() : [qemu("new")])("QEMU $label ($version): a Linux g
     const bytes = join(folder, "held");
     const seen = [1, 2].some((thread) => {
       try {
-        gdb(folder, served, `thread ${thread}`, `dump binary memory ${bytes} ${held} ${held + 8192}`, "detach");
+        gdb(
+          folder,
+          patient,
+          served,
+          `thread ${thread}`,
+          `dump binary memory ${bytes} ${held} ${held + 8192}`,
+          "detach",
+        );
         return readFileSync(bytes).equals(heldBytes);
       } catch {
         return false;
