@@ -241,7 +241,10 @@ async function waitForQmp(running: Running, qmp: string, options: StartOptions):
     running.ended.then(() => over.abort());
     const both = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
     try {
-      return await QmpClient.connect({ kind: "unix", path: qmp }, { signal: both, greetingTimeout: left });
+      return await QmpClient.connect(
+        { kind: "unix", path: qmp },
+        { signal: both, greetingTimeout: left, outOfBand: true },
+      );
     } catch (error) {
       const code = error instanceof FixedramError ? error.code : "";
       if (code === "qmp.busy" || code === "qmp.timeout") throw startTimeout(running, timeout);

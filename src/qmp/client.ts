@@ -21,6 +21,8 @@ export type { QmpEvent } from "./events.ts";
 
 export interface ConnectOptions {
   readonly signal?: AbortSignal;
+  /** Ask for commands out of band ({@link QmpClient.executeOutOfBand}), where QEMU offers them. */
+  readonly outOfBand?: boolean;
   /** Milliseconds to wait for the greeting; default 5000. */
   readonly greetingTimeout?: number;
   /** Asked when no greeting comes: who holds the socket, in words, or null. */
@@ -74,6 +76,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [Fixedra
   readonly #log = new EventLog();
   #greeting: QmpGreeting | null = null;
   #nextId = 1;
+  #outOfBand = false;
   #ended: FixedramError | null = null;
   #closing = false;
   #greet: { resolve: () => void; reject: (error: FixedramError) => void } | null = null;
@@ -118,7 +121,8 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [Fixedra
     const client = new QmpClient(stream, name);
     try {
       await client.#awaitGreeting(options);
-      await client.execute("qmp_capabilities", undefined, {
+      client.#outOfBand = options.outOfBand === true && client.greeting.capabilities.includes("oob");
+      await client.execute("qmp_capabilities", client.#outOfBand ? { enable: ["oob"] } : undefined, {
         timeout: options.greetingTimeout ?? 5000,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       });
@@ -159,6 +163,27 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [Fixedra
    * `interrupted.aborted`. After the last two QEMU may still carry the command out.
    */
   execute(command: string, args?: Readonly<Record<string, unknown>>, options: ExecuteOptions = {}): Promise<unknown> {
+    return this.#run("execute", command, args, options);
+  }
+
+  /**
+   * Runs a command that QEMU takes out of band, past its main thread: that thread may be waiting for a page. As {@link execute} where
+   * QEMU does not offer it, or it was not asked for when connecting.
+   */
+  executeOutOfBand(
+    command: string,
+    args?: Readonly<Record<string, unknown>>,
+    options: ExecuteOptions = {},
+  ): Promise<unknown> {
+    return this.#run(this.#outOfBand ? "exec-oob" : "execute", command, args, options);
+  }
+
+  #run(
+    how: "execute" | "exec-oob",
+    command: string,
+    args: Readonly<Record<string, unknown>> | undefined,
+    options: ExecuteOptions,
+  ): Promise<unknown> {
     if (options.signal?.aborted === true) return Promise.reject(abortError(options.signal, command));
     if (this.closed) return Promise.reject(this.#ended ?? closedError(this.name));
     const id = this.#nextId++;
@@ -176,7 +201,7 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [Fixedra
         },
       });
       this.#stream.write(
-        `${formatQmpJson({ execute: command, ...(args === undefined ? {} : { arguments: args }), id })}\n`,
+        `${formatQmpJson({ [how]: command, ...(args === undefined ? {} : { arguments: args }), id })}\n`,
       );
     });
   }

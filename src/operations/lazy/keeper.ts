@@ -1,4 +1,8 @@
+import { FixedramError } from "../../errors.ts";
 import { type HeldFile, PageServer } from "./page-server.ts";
+
+/** Servers that may end one after the other before they are ready. */
+const MOST_TRIES = 20;
 
 /** Keeps one page server alive for all guests that are loaded from a file. */
 export class ServerKeeper {
@@ -16,15 +20,28 @@ export class ServerKeeper {
     return this.#server;
   }
 
-  /** A living server, for one that found `lost` gone: the first to ask starts it. @throws FixedramError when it cannot open the file */
-  async instead(lost: Pick<PageServer, "pid">): Promise<PageServer> {
-    if (this.#server === lost && !this.#server.alive) {
-      this.restarts++;
-      this.#server = new PageServer(this.#file);
+  /**
+   * A server that lives and has the file open, in the place of one that is gone: the first to ask starts it. One that is killed before it
+   * is ready is replaced as well.
+   *
+   * @throws FixedramError when servers cannot open the file, or keep ending
+   */
+  async instead(_lost: Pick<PageServer, "pid">): Promise<PageServer> {
+    for (let tries = 1; ; tries++) {
+      if (!this.#server.alive) {
+        this.restarts++;
+        this.#server = new PageServer(this.#file);
+      }
+      const server = this.#server;
+      try {
+        await server.opened;
+        return server;
+      } catch (error) {
+        const killed = error instanceof FixedramError && error.code === "system.page-server";
+        if (!killed || tries === MOST_TRIES) throw error;
+        await server.ended;
+      }
     }
-    const server = this.#server;
-    await server.opened;
-    return server;
   }
 
   async stop(): Promise<void> {

@@ -12,6 +12,8 @@ import type { Activity, FromServer, ServeJob, ServeStatus } from "./protocol.ts"
 const LOOK = 5;
 /** Milliseconds that QEMU gets to notice that its connection broke. */
 const NOTICE_TIME = 10_000;
+/** Milliseconds that QEMU gets for an answer: its main thread may be waiting for a page. */
+const ANSWER_TIME = 250;
 /** Recoveries in a row after which not one byte more had come. */
 const MOST_IN_VAIN = 10;
 
@@ -245,50 +247,34 @@ export class LazyLoad {
     });
   }
 
-  /** Has a page server take over. Returns when it was asked to; how that ends is seen in complete(). */
+  /**
+   * Has a page server take over. Returns when it was asked to, or when there is nothing to recover (QEMU is gone, or has everything), which
+   * complete() looks into. QEMU is asked out of band: its main thread may itself be waiting for a page.
+   */
   async #recoverOnce(): Promise<void> {
     const { client } = this.#destination;
-    if (!(await this.#untilPaused())) return;
     this.#add();
     this.#status = null;
     this.#recoveries++;
     const server = await this.#keeper.instead(this.#server);
-    this.#follow(server);
     const path = this.#folder.socket(`recover-${this.#recoveries}.sock`);
-    try {
-      await client.execute("migrate-recover", { uri: `unix:${path}` });
-    } catch (error) {
-      if (this.#gone) return;
-      throw new FixedramError(
-        "qemu.not-recovered",
-        "QEMU does not take a new connection for the rest of the guest's memory",
-        {
-          said: error instanceof FixedramError ? (error.details.said ?? error.message) : String(error),
-          hint: "The guest waits at the next page that it lacks. Try again: fixedram recover FILE --qmp SOCKET.",
-        },
-        { cause: error },
-      );
-    }
-    server.serve({ ...this.#job, mode: "recover", socket: path }, (message) => this.#hear(message));
-  }
-
-  /** False: there is nothing to recover (QEMU is gone, or has everything), which complete() looks into. */
-  async #untilPaused(): Promise<boolean> {
     const deadline = performance.now() + NOTICE_TIME;
-    for (;;) {
-      if (this.#gone) return false;
-      const { status } = await this.#migration();
-      if (status === "postcopy-paused") return true;
-      if (status === "completed") return false;
-      if (status === "failed" || performance.now() > deadline) {
-        throw new FixedramError("qemu.not-recovered", "QEMU does not wait for a new page server", {
-          expected: "migration status postcopy-paused",
-          found: status,
-          hint: "Look at QEMU's own messages.",
-        });
+    for (let waits = false; ; ) {
+      if (this.#gone) return;
+      try {
+        await client.executeOutOfBand("migrate-recover", { uri: `unix:${path}` });
+        break;
+      } catch (error) {
+        const { status } = await this.#migration();
+        if (this.#gone || status === "completed") return;
+        // It has not yet noticed that its connection broke.
+        if (waits || status === "failed" || performance.now() > deadline) throw notRecovered(error, status);
+        waits = status === "postcopy-paused";
+        await pause(LOOK);
       }
-      await pause(LOOK);
     }
+    this.#follow(server);
+    server.serve({ ...this.#job, mode: "recover", socket: path }, (message) => this.#hear(message));
   }
 
   /** The last word of a page server that died at the very end may be missing; QEMU knows. */
@@ -299,8 +285,9 @@ export class LazyLoad {
 
   async #migration(): Promise<{ readonly status: string }> {
     try {
-      return await queryMigrate(this.#destination.client);
+      return await queryMigrate(this.#destination.client, { timeout: ANSWER_TIME });
     } catch (error) {
+      if (error instanceof FixedramError && error.code === "qmp.timeout") return { status: "unknown" };
       if (this.#destination.client.closed) {
         this.#gone = true;
         return { status: "gone" };
@@ -379,6 +366,19 @@ export class LazyLoad {
 /** The guest can be had back by another page server. */
 function isLoss({ code }: FixedramError): boolean {
   return code === "qemu.connection-lost" || code === "system.page-server";
+}
+
+function notRecovered(error: unknown, status: string): FixedramError {
+  return new FixedramError(
+    "qemu.not-recovered",
+    "QEMU does not take a new connection for the rest of the guest's memory",
+    {
+      said: error instanceof FixedramError ? (error.details.said ?? error.message) : String(error),
+      found: `migration status ${status}`,
+      hint: "The guest waits at the next page that it lacks. Try again: fixedram recover FILE --qmp SOCKET.",
+    },
+    { cause: error },
+  );
 }
 
 function died(): FixedramError {

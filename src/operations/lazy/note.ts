@@ -19,6 +19,8 @@ const Note = v.object({
   snapshot: v.string(),
   path: v.string(),
   settings: MigrationSettingsSchema,
+  /** Bytes: of RAM blocks on huge pages. QEMU may not be able to tell when it waits. */
+  hostPageSizes: v.array(v.tuple([v.string(), v.number()])),
   /** Whoever supervises it. */
   supervisor: Process,
 });

@@ -22,6 +22,9 @@ import { largePages } from "./preflight.ts";
 import type { ServeJob, ServeStatus } from "./protocol.ts";
 import { abortable, usualAround } from "./run.ts";
 
+/** Milliseconds that QEMU gets to answer; its main thread may be waiting for a page. */
+const ANSWER_TIME = 2000;
+
 /** See recover.ts. */
 export async function recoverGuest(options: RecoverOptions): Promise<RecoverResult> {
   const { signal } = options;
@@ -34,14 +37,14 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
   let keeper: ServerKeeper | null = null;
   let sockets: PrivateFolder | null = null;
   const address = parseQmpAddress(options.qmp);
-  const client = await connectQmp(address, signal === undefined ? {} : { signal });
+  const client = await connectQmp(address, { outOfBand: true, ...(signal === undefined ? {} : { signal }) });
   try {
     await requirePaused(client, options.qmp);
     file = await openLazyFile(options.file, folder, options.verify === true, signal === undefined ? {} : { signal });
     const qemu = findQemu(address);
     const note = requireSame(options, file, qemu);
     keeper = new ServerKeeper(file.held);
-    const job = await jobOf(options, client, file);
+    const job = await jobOf(options, client, file, note);
     reporter.enter("load");
     sockets = makeMeetingFolder(qemu, options.socketDir).folder;
     const load = new LazyLoad(attached(client, qemu), keeper, job, sockets, {
@@ -92,8 +95,9 @@ function attached(client: QmpClient, qemu: QemuProcess | null): Destination {
 }
 
 async function requirePaused(client: QmpClient, qmp: string): Promise<void> {
-  const { status } = await queryMigrate(client);
-  if (status === "postcopy-paused") return;
+  const status = await statusOf(client);
+  // One whose main thread waits for a page says nothing: whether it can be recovered is seen when it is tried.
+  if (status === "postcopy-paused" || status === null) return;
   throw new FixedramError(
     "qemu.not-paused",
     "there is nothing to recover: this QEMU does not wait for the rest of a guest's memory",
@@ -107,6 +111,15 @@ async function requirePaused(client: QmpClient, qmp: string): Promise<void> {
           : "Only a guest that was resumed with --lazy, and lost its page server, can be recovered.",
     },
   );
+}
+
+async function statusOf(client: QmpClient): Promise<string | null> {
+  try {
+    return (await queryMigrate(client, { timeout: ANSWER_TIME })).status;
+  } catch (error) {
+    if (error instanceof FixedramError && error.code === "qmp.timeout") return null;
+    throw error;
+  }
 }
 
 /** Pages of another snapshot would destroy the guest. @returns the note of who resumed it, if there is one */
@@ -138,12 +151,13 @@ async function jobOf(
   options: RecoverOptions,
   client: QmpClient,
   { snapshot }: LazyFile,
+  note: LazyNote | null,
 ): Promise<Omit<ServeJob, "mode" | "socket">> {
   const size = hostPageSize();
   return {
     guest: 0,
     hostPageSize: size,
-    hostPageSizes: largePages(snapshot, await queryRamblocks(client), size),
+    hostPageSizes: note?.hostPageSizes ?? largePages(snapshot, await queryRamblocks(client), size),
     around: options.around ?? usualAround,
     pushRate: options.pushRate ?? null,
     prefetch: null,

@@ -96,7 +96,7 @@ export class LazyRun {
         onNotice: this.#reporter.notice,
         onActivity: this.#options.onActivity,
       });
-      if (qemu !== null) this.#note(file, qemu, before);
+      if (qemu !== null) this.#note(file, qemu, before, prepared.job);
       await load.begin(signal);
       const running = this.#reporter.elapsed - ready;
       const asIs = this.#options.command?.includes("-S") ?? false;
@@ -202,10 +202,18 @@ export class LazyRun {
     { key }: LazyFile,
     qemu: { readonly pid: number; readonly startTime: number },
     settings: MigrationSettings,
+    { hostPageSizes }: Pick<ServeJob, "hostPageSizes">,
   ): void {
     const supervisor = { pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
     const { pid, startTime } = qemu;
-    writeNote({ qemu: { pid, startTime }, snapshot: key, path: resolve(this.#options.file), settings, supervisor });
+    writeNote({
+      qemu: { pid, startTime },
+      snapshot: key,
+      path: resolve(this.#options.file),
+      settings,
+      supervisor,
+      hostPageSizes: hostPageSizes.map(([name, size]) => [name, size]),
+    });
   }
 
   /** The guest is in: what fails from here on is told, and ends nothing. */

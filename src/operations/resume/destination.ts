@@ -31,7 +31,10 @@ export interface Destination {
  */
 export async function attach(options: ResumeOptions, qmp: string): Promise<Destination> {
   const address = parseQmpAddress(qmp);
-  const client = await connectQmp(address, options.signal === undefined ? {} : { signal: options.signal });
+  const client = await connectQmp(address, {
+    outOfBand: true,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
   try {
     const { status } = await queryStatus(client);
     if (status !== "inmigrate") {

@@ -31,7 +31,7 @@ test("the note of a lazy resume keeps another snapshot's pages away", async () =
   const qemu = { pid: 2 ** 22 + 1, startTime: 1 };
   const settings = { version: 1, capabilities: {}, parameters: {} } as const;
   const supervisor = { pid: process.pid, startTime: 1 };
-  writeNote({ qemu, snapshot: "a".repeat(64), path: "/srv/web.fram", settings, supervisor });
+  writeNote({ qemu, snapshot: "a".repeat(64), path: "/srv/web.fram", settings, supervisor, hostPageSizes: [] });
   onTestFinished(() => removeNote(qemu));
   expect(requireSame({ file: "copy.fram" }, { key: "a".repeat(64) }, qemu)?.path).toBe("/srv/web.fram");
   const other = await failure(() => requireSame({ file: "other.fram", force: true }, { key: "b".repeat(64) }, qemu));
