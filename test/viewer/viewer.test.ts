@@ -121,9 +121,8 @@ test("a click shows the page's bytes; they scroll to the block's end, select, an
   await expect.poll(async () => (await first.locator("span").allInnerTexts()).join(" ")).toBe(wanted.join(" "));
   expect(await text(".where")).toContain("0x400000");
   // All 16 stand on one line.
-  const lines = await first
-    .locator("span")
-    .evaluateAll<number[], Element>((cells) => cells.map((cell) => cell.getBoundingClientRect().top));
+  const cells = await first.locator("span").all();
+  const lines = await Promise.all(cells.map(async (cell) => (await cell.boundingBox())?.y));
   expect([lines.length, new Set(lines).size]).toEqual([16, 1]);
   await expect.poll(() => text(".inspector")).toContain(String(bytes.readBigUInt64LE()));
   await page().locator(".hex .rows").focus();
