@@ -66,7 +66,11 @@ function configure(command: Command, help: HelpOutput): void {
     getErrHasColors: () => false,
   });
   command.configureHelp({
-    subcommandTerm: (listed) => [listed.name(), ...listed.registeredArguments.map((word) => word.name())].join(" "),
+    subcommandTerm: (listed) =>
+      [
+        listed.name(),
+        ...listed.registeredArguments.map((word) => (word.required ? word.name() : `[${word.name()}]`)),
+      ].join(" "),
   });
 }
 
