@@ -131,6 +131,11 @@ export class PostcopySource {
     return { faults: this.#faults, ignored: this.#ignored, dataPages, zeroPages };
   }
 
+  /** END is on its way: the destination takes what it asks for from now on for zeros by itself. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** When the faults were quiet for the first time, on the clock; null: not yet. */
   get settled(): number | null {
     return this.#pace.settled(this.#options.now());
@@ -339,8 +344,8 @@ export class PostcopySource {
     const ahead = prefetch.slice(0, taken).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
     for (const [index, first, pages] of ahead) {
       const entry = this.#entry(index);
-      // Something must be left to be discarded (framing.ts): the very first page never goes ahead.
-      let page = index === 0 && first === 0 ? entry.unit : first;
+      // Something must be left to be discarded (framing.ts): the very first host page never goes ahead.
+      let page = index === 0 ? Math.max(first, entry.unit) : first;
       while (page < first + pages) page = await this.#prefetchFrom(entry, page, first + pages);
       this.#check();
     }

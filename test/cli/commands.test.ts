@@ -401,6 +401,7 @@ describe("map", () => {
       schema: "fixedram/map/1",
       path: "web.fram",
       blocks: mapped,
+      exported: null,
     }));
 });
 
