@@ -7,8 +7,15 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/qemu/**", "test/viewer/**"],
+          exclude: ["test/qemu/**", "test/viewer/**", "test/hostile/**"],
           testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "hostile",
+          include: ["test/hostile/**/*.test.ts"],
+          testTimeout: 60_000,
         },
       },
       {
