@@ -4,6 +4,7 @@
  * Every failure is a {@link FixedramError} with a code listed in docs/errors/.
  */
 export type { Container, Snapshot } from "./containers/snapshot.ts";
+export type { FieldDifference } from "./devices/compare.ts";
 export { DeviceSections } from "./devices/sections.ts";
 export type { DeviceField, DeviceState, DeviceTree, DeviceValue } from "./devices/tree.ts";
 export type { DifferenceKind } from "./diff/differences.ts";

@@ -23,6 +23,9 @@ describe("fixedram diff", () => {
 
       Devices
         cpu #1: 37 bytes of 13,212 differ
+          env.eip: 0xffffffff81000000 -> 0xffffffff81000010
+          env.segs[2].selector: 0x10 -> none
+          /cpu/pk\\x1bru/.buf: 01 02 -> 01 03
         tim\\x1ber: gone, 24 bytes
         apic: 9 bytes, 182 -> 190 differ, version 3 -> 4
 
@@ -44,6 +47,15 @@ describe("fixedram diff", () => {
         and 1,202 more pages
       "
     `);
+  });
+
+  test("--json has values of fields that JSON can hold", async () => {
+    const { stdout } = await cli(["diff", "a", "b", "--json"], { diff: async () => different });
+    expect(JSON.parse(stdout).devices.different[0].fields).toEqual([
+      { path: "env.eip", a: "0xffffffff81000000", b: "0xffffffff81000010" },
+      { path: "env.segs[2].selector", a: 16, b: null },
+      { path: "/cpu/pk\x1bru/.buf", a: "0102", b: "0103" },
+    ]);
   });
 
   test("two that are the same", async () => {

@@ -264,8 +264,13 @@ export const compared: DiffResult = {
         a: { version: 12, size: 13_212 },
         b: { version: 12, size: 13_212 },
         bytes: 37,
+        fields: [
+          { path: "env.eip", a: 0xffff_ffff_8100_0000n, b: 0xffff_ffff_8100_0010n },
+          { path: "env.segs[2].selector", a: 16, b: undefined },
+          { path: "/cpu/pk\x1bru/.buf", a: Uint8Array.of(1, 2), b: Uint8Array.of(1, 3) },
+        ],
       },
-      { name: "tim\x1ber", instance: 0, kind: "gone", a: { version: 2, size: 24 }, b: null, bytes: 24 },
+      { name: "tim\x1ber", instance: 0, kind: "gone", a: { version: 2, size: 24 }, b: null, bytes: 24, fields: null },
       {
         name: "apic",
         instance: 0,
@@ -273,6 +278,7 @@ export const compared: DiffResult = {
         a: { version: 3, size: 182 },
         b: { version: 4, size: 190 },
         bytes: 9,
+        fields: null,
       },
     ],
   },

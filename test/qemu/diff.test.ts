@@ -72,6 +72,8 @@ describe("fixedram diff", () => {
     if (at >= MiB)
       expect(row).toMatchObject({ a: before.toString("hex", at, at + 16), b: after.toString("hex", at, at + 16) });
     expect(answer.devices.different.map(({ name }: { name: string }) => name)).toContain("cpu");
+    const cpu = answer.devices.different.find(({ name }: { name: string }) => name === "cpu");
+    expect(cpu.fields.map(({ path }: { path: string }) => path)).toContain("env.regs[0]");
 
     const trusted = await fixedram(["diff", a, b, "--json", "--trust-seals", "--pages-out", list]);
     expect(JSON.parse(trusted.stdout).pages.trusted).toBeGreaterThan(1000);

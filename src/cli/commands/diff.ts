@@ -1,6 +1,6 @@
 import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
-import { diffText } from "../render/diff.ts";
+import { diffJson, diffText } from "../render/diff.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const hex = invocation.count("hex", 0, 1000);
@@ -13,6 +13,6 @@ export async function run(invocation: Invocation): Promise<number> {
     ...(invocation.flag("trust-seals") ? { trustSeals: true } : {}),
     ...(await invocation.context()),
   });
-  invocation.answer(result, (colors, columns) => diffText(result, colors, columns));
+  invocation.answer(invocation.json ? diffJson(result) : {}, (colors, columns) => diffText(result, colors, columns));
   return result.same ? ExitCode.ok : ExitCode.differs;
 }

@@ -76,7 +76,8 @@ function oneLine({ fields, subsections }: DeviceState): string | null {
   return `{${fields.map(({ name, value }) => `${printable(name)} ${valueText(value, false)}`).join(", ")}}`;
 }
 
-function valueText(value: DeviceValue, full: boolean): string {
+/** One value in one line. @param full long arrays and buffers whole */
+export function valueText(value: DeviceValue, full: boolean): string {
   if (value === null) return "nullptr";
   if (typeof value === "boolean") return String(value);
   if (typeof value === "number" || typeof value === "bigint") return integerText(value);
@@ -131,7 +132,8 @@ function stateJson({ fields, subsections, ...rest }: DeviceState): object {
   };
 }
 
-function valueJson(value: DeviceValue): unknown {
+/** 64-bit integers in hexadecimal, bytes too. */
+export function valueJson(value: DeviceValue): unknown {
   if (typeof value === "bigint") return value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
   if (isArray(value)) return value.map(valueJson);

@@ -1,8 +1,10 @@
 import { printable } from "../../bytes/text.ts";
+import type { FieldDifference } from "../../devices/compare.ts";
 import type { DeviceDifference } from "../../operations/diff/devices.ts";
 import type { BlockDiff } from "../../operations/diff/tally.ts";
 import type { DiffResult } from "../../operations/diff.ts";
 import type { Colors } from "./colors.ts";
+import { valueJson, valueText } from "./devices.ts";
 import { hexText } from "./diff-hex.ts";
 import { diffMapText } from "./diff-map.ts";
 import { aligned, count, duration, plural, rate, size } from "./format.ts";
@@ -18,11 +20,11 @@ export function diffText(result: DiffResult, colors: Colors, columns: number): s
   if (configuration.length > 0) {
     lines.push("", "Machine");
     for (const { field, a: left, b: right } of configuration)
-      lines.push(`  ${printable(field)}: ${valueText(left)} ${colors.dim("->")} ${valueText(right)}`);
+      lines.push(`  ${printable(field)}: ${factText(left)} ${colors.dim("->")} ${factText(right)}`);
   }
   if (devices.different.length > 0) {
     lines.push("", "Devices");
-    lines.push(...devices.different.map((device) => deviceLine(device, colors)));
+    for (const device of devices.different) lines.push(deviceLine(device, colors), ...fieldLines(device, colors));
   }
   const different = result.blocks.filter(blockDiffers);
   if (different.length > 0) {
@@ -37,6 +39,16 @@ export function diffText(result: DiffResult, colors: Colors, columns: number): s
     if (left > 0) lines.push(colors.dim(`  and ${plural(left, "more page")}`));
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** The same for a program: values of fields as `fixedram devices --json` has them, null where a side has none. */
+export function diffJson(result: DiffResult): object {
+  const side = (value: FieldDifference["a"]) => (value === undefined ? null : valueJson(value));
+  const different = result.devices.different.map(({ fields, ...device }) => ({
+    ...device,
+    fields: fields?.map(({ path, a, b }) => ({ path, a: side(a), b: side(b) })) ?? null,
+  }));
+  return { ...result, devices: { ...result.devices, different } };
 }
 
 function factLines(result: DiffResult): string[] {
@@ -69,7 +81,7 @@ function sideText({ container, machine, id }: DiffResult["a"]): string {
   return `${container}, ${printable(machine)}${id === null ? "" : `, id ${id.slice(0, 16)}`}`;
 }
 
-function valueText(value: string | null): string {
+function factText(value: string | null): string {
   if (value === null) return "none";
   const text = printable(value);
   return text.length > 60 ? `${text.slice(0, 60)}... (${count(text.length)} characters)` : text;
@@ -81,6 +93,19 @@ function deviceLine({ name, instance, kind, a, b, bytes }: DeviceDifference, col
   const version = a.version === b.version ? "" : `, version ${a.version} ${colors.dim("->")} ${b.version}`;
   const length = a.size === b.size ? ` of ${count(a.size)}` : `, ${count(a.size)} ${colors.dim("->")} ${count(b.size)}`;
   return `${title}: ${plural(bytes, "byte")}${length} differ${version}`;
+}
+
+/** Fields of a device before the rest is only counted. */
+const mostFields = 16;
+
+function fieldLines({ fields }: DeviceDifference, colors: Colors): string[] {
+  if (fields === null) return [];
+  const side = (value: FieldDifference["a"]) => (value === undefined ? "none" : valueText(value, false));
+  const lines = fields
+    .slice(0, mostFields)
+    .map(({ path, a, b }) => `    ${printable(path)}: ${side(a)} ${colors.dim("->")} ${side(b)}`);
+  const left = fields.length - lines.length;
+  return left === 0 ? lines : [...lines, colors.dim(`    and ${plural(left, "more field")}`)];
 }
 
 function blockDiffers({ a, b, extents }: BlockDiff): boolean {
