@@ -1,5 +1,6 @@
 /**
  * npm run bench -- [--quick] [--qemu old|new] [--only NAME[,NAME]] [--runs N] [--size MIB] [--disk FOLDER]
+ *   [--transport T]
  *
  * Names: save-tmpfs, save-disk, resume, convert (with resume), memory. A table on stderr, one JSON object on stdout. Everything it writes lies in
  * temporary folders.
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     runs: { type: "string" },
     size: { type: "string" },
     disk: { type: "string", default: tmpdir() },
+    transport: { type: "string" },
   },
 });
 const quick = values.quick;
@@ -94,7 +96,7 @@ async function speed(qemu: Qemu): Promise<void> {
     for (const place of places) {
       if (!wanted.has(`save-${place.name}`)) continue;
       say(`QEMU ${qemu.version}: save, ${place.name}`);
-      await run(saveContest(guest, qemu.version, place));
+      await run(saveContest(guest, qemu.version, place, values.transport));
       for (const name of ["bench.fram", "bench.stream"]) rmSync(join(place.folder, name), { force: true });
     }
     if (!wanted.has("resume")) return;

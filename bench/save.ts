@@ -12,7 +12,8 @@ export interface Place {
   readonly folder: string;
 }
 
-export function saveContest(guest: BenchGuest, qemu: string, place: Place): Contest {
+/** @param transport compare this transport of ours with the one that is chosen, instead of with the peer */
+export function saveContest(guest: BenchGuest, qemu: string, place: Place, transport?: string): Contest {
   const out = join(place.folder, "bench.fram");
   const stream = join(place.folder, "bench.stream");
   const disk = place.name === "disk";
@@ -30,13 +31,22 @@ export function saveContest(guest: BenchGuest, qemu: string, place: Place): Cont
         return oursSave(guest, out, place.folder);
       },
     },
-    peer: {
-      text: `QMP stop, migrate exec:${disk ? "cat > FILE && sync FILE" : "cat > FILE"}, completed, cont`,
-      run: async () => {
-        clear();
-        return peerSave(guest, shell, disk ? `${stream}.done` : null);
-      },
-    },
+    peer:
+      transport !== undefined
+        ? {
+            text: `the same with --transport ${transport}`,
+            run: async () => {
+              clear();
+              return oursSave(guest, out, place.folder, ["--transport", transport]);
+            },
+          }
+        : {
+            text: `QMP stop, migrate exec:${disk ? "cat > FILE && sync FILE" : "cat > FILE"}, completed, cont`,
+            run: async () => {
+              clear();
+              return peerSave(guest, shell, disk ? `${stream}.done` : null);
+            },
+          },
   };
 }
 
@@ -49,8 +59,8 @@ interface SaveAnswer {
   };
 }
 
-async function oursSave(guest: BenchGuest, out: string, folder: string): Promise<Sample> {
-  const { wall, answer, usage } = await save(guest, out, folder);
+async function oursSave(guest: BenchGuest, out: string, folder: string, more: readonly string[] = []): Promise<Sample> {
+  const { wall, answer, usage } = await save(guest, out, folder, more);
   const { total, ram, sync, guestPause } = answer.times;
   return {
     wall,
@@ -64,9 +74,10 @@ export async function save(
   guest: BenchGuest,
   out: string,
   folder: string,
+  more: readonly string[] = [],
 ): Promise<{ readonly wall: number; readonly answer: SaveAnswer; readonly usage: readonly Usage[] }> {
   const began = performance.now();
-  const command = fixedram(["save", out, "--qmp", guest.sockets.qmpPath, "--json", "--quiet"], folder);
+  const command = fixedram(["save", out, "--qmp", guest.sockets.qmpPath, "--json", "--quiet", ...more], folder);
   const { code } = await command.child.exited;
   const wall = performance.now() - began;
   const text = await command.answer;

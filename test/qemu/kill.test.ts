@@ -41,6 +41,8 @@ interface Blow {
   readonly state: "running" | "paused";
   /** The second save does not wait for the guard to have done its work. */
   readonly atOnce: boolean;
+  /** Pages come on several connections. */
+  readonly channels: boolean;
 }
 
 function nextBlow(mode: Mode): Blow {
@@ -49,7 +51,7 @@ function nextBlow(mode: Mode): Blow {
   const phase = missed ?? PHASES[kills % PHASES.length] ?? "ram";
   const delay = missed === undefined ? chance.below(LENGTH[phase]) : 0;
   if (mode === "background")
-    return { mode, phase, delay, afterwards: "resume", state: "running", atOnce: chance.next() < 0.5 };
+    return { mode, phase, delay, afterwards: "resume", state: "running", atOnce: chance.next() < 0.5, channels: false };
   const afterwards = chance.pick(["resume", "resume", "pause", "quit"] as const);
   return {
     mode,
@@ -58,11 +60,13 @@ function nextBlow(mode: Mode): Blow {
     afterwards,
     state: chance.next() < 0.3 ? "paused" : "running",
     atOnce: chance.next() < 0.5,
+    channels: chance.next() < 0.5,
   };
 }
 
-const argsOf = ({ mode, afterwards }: Blow): string[] => [
+const argsOf = ({ mode, afterwards, channels }: Blow): string[] => [
   ...["--mode", mode, "--then", afterwards],
+  ...(channels ? ["--transport", "multifd"] : []),
   ...(mode === "live" ? ["--force", "--max-rounds", "3"] : []),
 ];
 

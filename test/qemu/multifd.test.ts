@@ -19,7 +19,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     const before = await guest.ready(10_000);
     const settings = await settingsOf(await guest.qmp());
     const file = join(testFolder(), "guest.fram");
-    const saved = await save(guest, file);
+    const saved = await save(guest, file, "--transport", "multifd");
     expect(saved).toMatchObject({ transport: "multifd", transportReason: expect.stringContaining("2 channels") });
     expect(await settingsOf(await guest.qmp())).toEqual(settings);
     expectWell(await guest.verdict(), before);
@@ -49,7 +49,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
       const file = join(testFolder(), "guest.fram");
       for (let time = 0; time < (long ? 10 : 2); time++) {
         const limits = ["--max-rounds", String(3 + time), "--on-limit", "stop"];
-        const saved = await save(guest, file, "--mode", "live", "--force", ...limits);
+        const saved = await save(guest, file, "--mode", "live", "--force", "--transport", "multifd", ...limits);
         expect(saved.transport).toBe("multifd");
         if (rate > 0) {
           expect(saved.pages.rewritten).toBeGreaterThan(0);

@@ -49,7 +49,7 @@ export const save: CommandDefinition = {
     {
       name: "transport",
       value: { name: "WAY", kind: "choice", choices: ["auto", "stream", "multifd"] },
-      text: "how pages come out of QEMU: auto (default), the fastest way that this QEMU and mode allow; stream, one connection; multifd, several at once",
+      text: "how pages come out of QEMU: auto (default), which is stream today; stream, one connection; multifd, two connections and a thread each",
     },
     {
       name: "socket-dir",

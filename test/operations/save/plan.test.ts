@@ -139,7 +139,7 @@ describe("the plan", () => {
   });
 
   test("capabilities that change what is sent are off; those QEMU does not know are not named", () => {
-    const { capabilities } = plan({});
+    const { capabilities } = plan({ transport: "multifd" });
     expect(plan({ transport: "stream" }).capabilities.multifd).toBe(false);
     expect(capabilities).toMatchObject({
       xbzrle: false,
@@ -164,12 +164,18 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
   const refused = "usage.transport";
 
   test.each([
-    ["QEMU 10", {}, {}, ["multifd", "multifd", "stream"]],
-    ["QEMU 7.2", { version: old }, {}, ["multifd", "multifd", "stream"]],
+    ["QEMU 10", {}, {}, ["stream", "stream", "stream"]],
+    ["QEMU 7.2", { version: old }, {}, ["stream", "stream", "stream"]],
     ["QEMU without multifd", { capabilities: without("multifd") }, {}, ["stream", "stream", "stream"]],
     ["a bandwidth limit", {}, { maxBandwidth: 1e6 }, ["stream", "stream", "stream"]],
-    ["a Node without descriptors", { channelsTakeable: false }, {}, ["stream", "stream", "stream"]],
-    ["auto said", {}, { transport: "auto" }, ["multifd", "multifd", "stream"]],
+    ["multifd wanted of QEMU 10", {}, { transport: "multifd" }, ["multifd", "multifd", refused]],
+    [
+      "multifd wanted of a Node without descriptors",
+      { channelsTakeable: false },
+      { transport: "multifd" },
+      [refused, refused, refused],
+    ],
+    ["auto said", {}, { transport: "auto" }, ["stream", "stream", "stream"]],
     ["stream wanted", {}, { transport: "stream" }, ["stream", "stream", "stream"]],
     ["multifd wanted", { version: old }, { transport: "multifd" }, ["multifd", "multifd", refused]],
     [
@@ -182,8 +188,9 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
   ] as const)("%s", (_name, facts, options, wanted) => expect(ways(facts, options)).toEqual(wanted));
 
   test("it says why, and sets what multifd needs", () => {
-    const made = plan({});
+    const made = plan({ transport: "multifd" });
     expect(made.transport.reason).toContain("2 channels");
+    expect(plan({}).transport.reason).toContain("one connection");
     expect(made.parameters).toMatchObject({
       "multifd-channels": 2,
       "multifd-compression": "none",
