@@ -155,7 +155,10 @@ function linuxArgs(options: SettledOptions): string[] {
     ...(holder ? ["holder" as const] : []),
     ...(spinners ? ["spinners" as const] : []),
   ]);
-  const parameters = ["console=ttyS0 loglevel=1 no_timer_check mitigations=off random.trust_cpu=on", `fr.mem=${still}`];
+  const parameters = [
+    "console=ttyS0 loglevel=1 no_timer_check mitigations=off random.trust_cpu=on cryptomgr.notests",
+    `fr.mem=${still}`,
+  ];
   if (dirtyRate > 0)
     parameters.push(`fr.dirty=${dirty} fr.threads=${smp} fr.rate=${dirtyRate === Infinity ? 0 : dirtyRate}`);
   if (spinners) parameters.push("rdinit=/bin/spinners");
