@@ -24,23 +24,21 @@ const backgroundWay = "QEMU takes background snapshots on one connection only";
  * @throws FixedramError `usage.transport` when what was asked for cannot be
  */
 export function chooseTransport(options: SaveOptions, facts: PlanFacts): TransportChoice {
-  const wanted = options.transport ?? "auto";
-  const obstacle = multifdObstacle(options, facts);
-  if (wanted === "stream") return { transport: "stream", reason: "asked for", channels: 0 };
-  if (wanted === "multifd") {
-    if (obstacle === null)
-      return {
-        transport: "multifd",
-        reason: `asked for; QEMU ${facts.version.text} sends on ${CHANNELS} channels at once`,
-        channels: CHANNELS,
-      };
-    throw new FixedramError("usage.transport", `--transport multifd cannot be used: ${obstacle}`, {
-      found: `QEMU ${facts.version.text}, --mode ${options.mode ?? "stop"}`,
-      hint: "Leave --transport out: one connection always works.",
-    });
+  const { transport = "auto", mode } = options;
+  if (transport === "stream") return { transport, reason: "asked for", channels: 0 };
+  if (transport === "auto") {
+    const reason = mode === "background" ? backgroundWay : "one connection costs least";
+    return { transport: "stream", reason, channels: 0 };
   }
-  const why = options.mode === "background" ? backgroundWay : "one connection costs least";
-  return { transport: "stream", reason: why, channels: 0 };
+  const obstacle = multifdObstacle(options, facts);
+  if (obstacle === null) {
+    const reason = `asked for; QEMU ${facts.version.text} sends on ${CHANNELS} channels at once`;
+    return { transport, reason, channels: CHANNELS };
+  }
+  throw new FixedramError("usage.transport", `--transport multifd cannot be used: ${obstacle}`, {
+    found: `QEMU ${facts.version.text}, --mode ${mode ?? "stop"}`,
+    hint: "Leave --transport out: one connection always works.",
+  });
 }
 
 /** Why pages cannot come on several channels, in words; null: they can. */
