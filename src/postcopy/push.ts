@@ -3,8 +3,6 @@ import type { SentPages } from "./blocks.ts";
 import type { PageSource } from "./pages.ts";
 import { PartBuffer, pagesAPart } from "./part.ts";
 
-/** Parts of one read: 1 MiB of 4 KiB pages. */
-const partsARead = 8;
 /** A run in more pieces than these is read page by page: a stream's pages lie apart. */
 const mostPieces = 8;
 
@@ -21,8 +19,8 @@ class Batch {
   failure: unknown = null;
   readonly pieces: { count: number; store: number; offset: number }[] = [];
 
-  constructor(pageSize: number) {
-    this.parts = Array.from({ length: partsARead }, () => new PartBuffer(pageSize, pagesAPart));
+  constructor(pageSize: number, parts: number) {
+    this.parts = Array.from({ length: parts }, () => new PartBuffer(pageSize, pagesAPart));
     this.views = this.parts.flatMap((part) => part.views);
   }
 }
@@ -54,12 +52,14 @@ export class Pusher {
   #block = 0;
   #page = 0;
 
-  constructor(pages: PageSource, sent: SentPages) {
+  /** @param readAhead bytes that may be held: half of them are one read */
+  constructor(pages: PageSource, sent: SentPages, readAhead: number) {
     const pageSize = sent.blocks[0]?.block.pageSize ?? 4096;
     this.#pages = pages;
     this.#sent = sent;
-    this.#sending = new Batch(pageSize);
-    this.#filling = new Batch(pageSize);
+    const parts = Math.max(1, Math.floor(readAhead / 2 / (pagesAPart * pageSize)));
+    this.#sending = new Batch(pageSize, parts);
+    this.#filling = new Batch(pageSize, parts);
   }
 
   /** What to send next; a promise: to be asked again when it settles; null: everything has been handed out. @throws what a read threw */

@@ -42,6 +42,8 @@ export interface SourceOptions {
   readonly turn: () => Promise<void>;
   /** Pages that a fault brings along, its own included. */
   readonly around: number;
+  /** Bytes that the push may hold, read ahead. */
+  readonly readAhead: number;
   readonly pace: PaceOptions;
   /** Runs to be sent ahead, in order. */
   readonly prefetch: readonly PageRun[];
@@ -104,7 +106,7 @@ export class PostcopySource {
     this.sent = new SentPages(options.blocks);
     const { pages, wire, now, input } = options;
     this.#sender = new Sender(this.sent, pages, wire, input.ramStart.sectionId, now);
-    this.#pusher = new Pusher(pages, this.sent);
+    this.#pusher = new Pusher(pages, this.sent, options.readAhead);
     this.#readahead = new Readahead(options.around);
     this.#pace = new Pace(options.pace, now());
     this.#reader = new ReturnPathReader(

@@ -76,6 +76,7 @@ interface Choices {
   readonly longest: number;
   readonly around: number;
   readonly ahead: number;
+  readonly readAhead: number;
   readonly prefetch: readonly PageRun[];
   /** Pages that the guest touches, in order; and after how many turns of the event loop each. */
   readonly touches: readonly (readonly [block: number, page: number, wait: number])[];
@@ -102,6 +103,7 @@ const choices: fc.Arbitrary<Choices> = fc
       longest: fc.constantFrom(1, 3, 1000),
       around: fc.constantFrom(1, 4, 32),
       ahead: fc.constantFrom(0, 3 * PAGE, 1_000_000),
+      readAhead: fc.constantFrom(1, 2 ** 21),
       prefetch: fc.array(
         anyPage.map(([block, page]): PageRun => [block, page, Math.min(3, (blocks[block]?.pages ?? 1) - page)]),
         { maxLength: 8 },
@@ -265,6 +267,7 @@ function makeSource(chosen: Choices, link: Link, pages: PageSource, around: numb
     pace: { quiet: 1, hold: 5, share: 0.5, rate: null },
     prefetch: chosen.prefetch,
     prefetchAhead: chosen.ahead,
+    readAhead: chosen.readAhead,
     recorder: null,
     events: { loaded: () => {}, shut: () => {} },
   });

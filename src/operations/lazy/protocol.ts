@@ -10,6 +10,9 @@ import type { LatencySummary } from "../../postcopy/latency.ts";
 import type { SendKind } from "../../postcopy/pages.ts";
 import type { FileToServe } from "./served-file.ts";
 
+/** Bytes of {@link ServeJob.readAhead} for one guest: two reads of 1 MiB, one of which goes out. */
+export const usualReadAhead = 2 * 2 ** 20;
+
 /** One guest to be served. */
 export interface ServeJob {
   /** Its number among those of this server. */
@@ -31,6 +34,8 @@ export interface ServeJob {
   readonly record: string | null;
   /** Tell what is done, page by page. */
   readonly watch: boolean;
+  /** Bytes that the background push may hold, read ahead. */
+  readonly readAhead: number;
   /** In a thread of its own: there are other guests. */
   readonly threads: boolean;
 }

@@ -14,13 +14,14 @@ import { Reporter } from "../reporter.ts";
 import type { Destination } from "../resume/destination.ts";
 import { requireVerified } from "../resume/verified.ts";
 import { type LazyFile, openLazyFile } from "./file.ts";
+import { abortable, usualAround } from "./guest.ts";
 import { hostPageSize } from "./host-pages.ts";
 import { ServerKeeper } from "./keeper.ts";
 import { LazyLoad } from "./load.ts";
 import { type LazyNote, readNote, removeNote } from "./note.ts";
 import { largePages } from "./preflight.ts";
 import type { ServeJob, ServeStatus } from "./protocol.ts";
-import { abortable, usualAround } from "./run.ts";
+import { usualReadAhead } from "./protocol.ts";
 
 /** Milliseconds that QEMU gets to answer; its main thread may be waiting for a page. */
 const ANSWER_TIME = 2000;
@@ -156,6 +157,7 @@ async function jobOf(
   const size = hostPageSize();
   return {
     guest: 0,
+    readAhead: usualReadAhead,
     hostPageSize: size,
     hostPageSizes: note?.hostPageSizes ?? largePages(snapshot, await queryRamblocks(client), size),
     around: options.around ?? usualAround,

@@ -1,35 +1,13 @@
-import { accessSync, constants } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
-import { inspectGuest } from "../../qemu/inspect.ts";
-import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
-import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { makePrivateFolder } from "../../qemu/private-folder.ts";
-import { startTimeOf } from "../../qemu/process.ts";
-import type { QmpClient } from "../../qmp/client.ts";
-import { cont, queryMigrate, queryStatus, stop } from "../../qmp/commands.ts";
-import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
-import { savedRunState } from "../../stream/global-state.ts";
 import { Reporter } from "../reporter.ts";
-import { chooseDestination, recordOf, requireDisks, requireOneWay } from "../resume/choose.ts";
-import type { Destination } from "../resume/destination.ts";
-import { loadFailure } from "../resume/load-failure.ts";
-import { runAsLibvirtWould } from "../resume/ran.ts";
+import { chooseDestination, recordOf, requireOneWay } from "../resume/choose.ts";
 import { requireVerified } from "../resume/verified.ts";
 import type { LazyResumeOptions, LazyResumeResult } from "../resume-lazy.ts";
 import { type LazyFile, openLazyFile } from "./file.ts";
-import { hostPageSize } from "./host-pages.ts";
+import { LazyGuest, type LazyGuestEnd } from "./guest.ts";
 import { ServerKeeper } from "./keeper.ts";
-import { LazyLoad, type LoadEnd } from "./load.ts";
-import { removeNote, writeNote } from "./note.ts";
-import { excluded, largePages, noUserfaultfd, preflight } from "./preflight.ts";
-import type { ServeJob, ServeStatus } from "./protocol.ts";
-
-/** Pages that a fault brings along (docs/performance.md, "Instant resume"). */
-export const usualAround = 32;
-/** Run states in which a guest goes on by itself after loading. */
-const runs: ReadonlySet<string> = new Set(["running", "finish-migrate"]);
+import { usualReadAhead } from "./protocol.ts";
 
 /** One lazy resume: check the file, start its page server and a QEMU, check what they need, let the guest run, see it through. */
 export class LazyRun {
@@ -64,7 +42,12 @@ export class LazyRun {
       const destination = await chooseDestination(this.#options, meta, this.#reporter.notice);
       const ready = this.#reporter.elapsed;
       try {
-        return await this.#into(destination, file, meta, keeper, ready);
+        const place = { guest: 0, threads: false, readAhead: usualReadAhead };
+        const serving = { file, meta, keeper, place };
+        const guest = new LazyGuest(this.#options, serving, this.#reporter, ({ bytes, total }) =>
+          this.#moved(bytes, total),
+        );
+        return this.#result(file, meta, await guest.into(destination, ready), destination.started);
       } finally {
         destination.client.close();
       }
@@ -75,183 +58,24 @@ export class LazyRun {
     }
   }
 
-  async #into(
-    destination: Destination,
-    file: LazyFile,
-    meta: SnapshotMeta | null,
-    keeper: ServerKeeper,
-    ready: number,
-  ): Promise<LazyResumeResult> {
-    const { client, process: qemu } = destination;
-    const { signal } = this.#options;
-    const sockets = makeMeetingFolder(qemu, this.#options.socketDir).folder;
-    let before: MigrationSettings | null = null;
-    let load: LazyLoad | null = null;
-    try {
-      const prepared = await this.#prepare(destination, file, meta);
-      before = prepared.before;
-      this.#reporter.enter("load");
-      load = new LazyLoad(destination, keeper, prepared.job, sockets, {
-        onStatus: (status) => this.#status(status),
-        onNotice: this.#reporter.notice,
-        onActivity: this.#options.onActivity,
-      });
-      if (qemu !== null) this.#note(file, qemu, before, prepared.job);
-      await load.begin(signal);
-      const running = this.#reporter.elapsed - ready;
-      const asIs = this.#options.command?.includes("-S") ?? false;
-      const wish = { paused: this.#options.paused === true, asIs };
-      await runAsLibvirtWould(client, file.snapshot, wish, this.#reporter.notice);
-      const runState = (await queryStatus(client)).status;
-      this.#options.onRunning?.({
-        runState,
-        times: { ready, running },
-        process: destination.started,
-        pageServer: load.serverPid,
-      });
-      const end = await abortable(load.complete(), signal);
-      const complete = this.#reporter.elapsed - ready - running;
-      const stall = await stallOf(client, end);
-      if (qemu !== null) removeNote(qemu);
-      this.#reporter.enter("finish");
-      await this.#putBack(client, before);
-      const times = { ready, running, settled: end.settled, complete, ...stall, total: this.#reporter.elapsed };
-      return this.#result(file, meta, end, {
-        qemuVersion: prepared.version,
-        runState: (await queryStatus(client).catch(() => ({ status: runState }))).status,
-        times,
-        prefetch: { path: prepared.job.prefetch, pages: end.prefetched },
-        process: destination.started,
-      });
-    } catch (error) {
-      throw await this.#failed(error, destination, load, before);
-    } finally {
-      sockets.remove();
-    }
-  }
-
   #result(
     file: LazyFile,
     meta: SnapshotMeta | null,
-    end: LoadEnd,
-    more: Pick<LazyResumeResult, "qemuVersion" | "runState" | "times" | "prefetch" | "process">,
+    { load, ...more }: LazyGuestEnd,
+    process: LazyResumeResult["process"],
   ): LazyResumeResult {
     return {
       path: this.#options.file,
       uuid: meta?.uuid ?? null,
       snapshot: file.key,
       ...more,
-      bytes: end.total,
-      faults: { served: end.faults, ignored: end.ignored, latency: end.latency },
-      recoveries: end.recoveries,
+      process,
+      bytes: load.total,
+      faults: { served: load.faults, ignored: load.ignored, latency: load.latency },
+      recoveries: load.recoveries,
       age: meta === null ? null : Date.now() - Date.parse(meta.created),
       notices: this.#reporter.notices,
     };
-  }
-
-  /** Looks at everything that may be in the way, then changes QEMU's settings; nothing runs yet. */
-  async #prepare(destination: Destination, file: LazyFile, meta: SnapshotMeta | null) {
-    const { client } = destination;
-    const { snapshot } = file;
-    const [facts, blocks, before] = await Promise.all([
-      inspectGuest(client, { cpuFlags: false }),
-      queryRamblocks(client),
-      snapshotSettings(client),
-      ...(meta === null ? [] : [requireDisks(this.#options, meta, destination, this.#reporter.notice)]),
-    ]);
-    for (const notice of preflight({ snapshot, facts, blocks })) this.#reporter.notice(notice);
-    const size = hostPageSize();
-    const workset = this.#workset();
-    const job: Omit<ServeJob, "mode" | "socket"> = {
-      guest: 0,
-      hostPageSize: size,
-      hostPageSizes: largePages(snapshot, blocks, size),
-      around: this.#options.around ?? usualAround,
-      pushRate: this.#options.pushRate ?? null,
-      prefetch: workset.prefetch,
-      record: workset.record,
-      watch: this.#options.onActivity !== undefined,
-      threads: false,
-    };
-    try {
-      await setLazy(client, facts.capabilities, destination);
-      // RUN starts the guest, however it was saved.
-      const state = savedRunState(snapshot.devices);
-      if (destination.paused || (state !== null && !runs.has(state))) await stop(client);
-    } catch (error) {
-      if (destination.started === null && !client.closed) await restoreSettings(client, before).catch(() => {});
-      throw error;
-    }
-    return { before, job, version: facts.version.text };
-  }
-
-  #workset(): { readonly prefetch: string | null; readonly record: string | null } {
-    const { prefetch = "auto", file } = this.#options;
-    if (prefetch === "none") return { prefetch: null, record: null };
-    const path = prefetch === "auto" ? `${resolve(file)}.workset` : resolve(prefetch);
-    try {
-      accessSync(dirname(path), constants.W_OK);
-      return { prefetch: path, record: path };
-    } catch {
-      this.#reporter.note("note", "working-set", `The working set cannot be kept in ${dirname(path)}.`);
-      return { prefetch: path, record: null };
-    }
-  }
-
-  #note(
-    { key }: LazyFile,
-    qemu: { readonly pid: number; readonly startTime: number },
-    settings: MigrationSettings,
-    { hostPageSizes }: Pick<ServeJob, "hostPageSizes">,
-  ): void {
-    const supervisor = { pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
-    const { pid, startTime } = qemu;
-    writeNote({
-      qemu: { pid, startTime },
-      snapshot: key,
-      path: resolve(this.#options.file),
-      settings,
-      supervisor,
-      hostPageSizes: hostPageSizes.map(([name, size]) => [name, size]),
-    });
-  }
-
-  /** The guest is in: what fails from here on is told, and ends nothing. */
-  async #putBack(client: QmpClient, before: MigrationSettings): Promise<void> {
-    try {
-      await restoreSettings(client, before);
-    } catch (error) {
-      const message = `The guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
-      this.#reporter.note("warning", "settings-not-restored", message);
-    }
-  }
-
-  async #failed(
-    error: unknown,
-    destination: Destination,
-    load: LazyLoad | null,
-    before: MigrationSettings | null,
-  ): Promise<unknown> {
-    const { client, started, process: qemu } = destination;
-    const running = load?.running === true;
-    const failure = running ? error : await loadFailure(error, destination, this.#options.signal);
-    if (started !== null || client.closed) {
-      await destination.giveUp();
-      if (qemu !== null) removeNote(qemu);
-      return running && started !== null ? withEnd(failure) : failure;
-    }
-    if (running) return waiting(failure);
-    if (before !== null) {
-      await restoreSettings(client, before).catch(() => {});
-      const status = await queryStatus(client).catch(() => null);
-      if (this.#options.paused === true && status?.status === "inmigrate") await cont(client).catch(() => {});
-    }
-    if (qemu !== null) removeNote(qemu);
-    return failure;
-  }
-
-  #status({ bytes, total }: ServeStatus): void {
-    this.#moved(bytes, total);
   }
 
   #moved(bytes: number, total: number): void {
@@ -259,76 +83,4 @@ export class LazyRun {
     this.#total = total;
     this.#reporter.report();
   }
-}
-
-/** Capabilities for a lazy load. `postcopy-blocktime` is left out where the host has not what it needs. */
-export async function setLazy(
-  client: QmpClient,
-  known: Readonly<Record<string, boolean>>,
-  { process: qemu }: Pick<Destination, "process">,
-): Promise<void> {
-  const set = (wanted: Readonly<Record<string, boolean>>) =>
-    client.execute("migrate-set-capabilities", {
-      capabilities: Object.entries(wanted)
-        .filter(([name]) => Object.hasOwn(known, name))
-        .map(([capability, state]) => ({ capability, state })),
-    });
-  const off = Object.fromEntries(excluded.map((name) => [name, false]));
-  const wanted = { ...off, events: true, "postcopy-ram": true };
-  try {
-    await set({ ...wanted, "postcopy-blocktime": true });
-  } catch {
-    try {
-      await set(wanted);
-    } catch (error) {
-      if (!(error instanceof FixedramError && error.code === "qmp.command")) throw error;
-      throw noUserfaultfd(error.details.said ?? error.message, qemu);
-    }
-  }
-}
-
-/** What QEMU counted, or the sum of what the faults took. */
-export async function stallOf(
-  client: QmpClient,
-  { latency }: Pick<LoadEnd, "latency">,
-): Promise<{ readonly stall: number; readonly stallFrom: "qemu" | "faults" }> {
-  const info = await queryMigrate(client).catch(() => ({}));
-  const counted = "postcopy-blocktime" in info ? info["postcopy-blocktime"] : undefined;
-  if (typeof counted === "number") return { stall: counted, stallFrom: "qemu" };
-  return { stall: latency.sum / 1000, stallFrom: "faults" };
-}
-
-/** Waits, unless the signal comes: then its reason is thrown. */
-export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((done, fail) => {
-    const abort = () => fail(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    work.then(done, fail).finally(() => signal.removeEventListener("abort", abort));
-  });
-}
-
-function withEnd(error: unknown): unknown {
-  return because(error, "The guest was ended, because it lacked pages.", null);
-}
-
-function waiting(error: unknown): unknown {
-  return because(
-    error,
-    "The guest waits at the next page that it lacks.",
-    "Go on with: fixedram recover FILE --qmp SOCKET, from a whole copy of the snapshot if this one is damaged.",
-  );
-}
-
-/** The same error, with what became of the guest. */
-function because(error: unknown, what: string, hint: string | null): unknown {
-  if (!(error instanceof FixedramError)) return error;
-  const { details } = error;
-  return new FixedramError(
-    error.code,
-    `${error.message}. ${what}`,
-    { ...details, ...(hint === null ? {} : { hint }) },
-    { cause: error },
-  );
 }

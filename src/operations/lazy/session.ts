@@ -122,6 +122,7 @@ class Session {
       now: () => performance.now(),
       turn: () => new Promise((resolve) => setImmediate(resolve)),
       around: job.around,
+      readAhead: job.readAhead,
       pace: { ...usualPace, rate: job.pushRate },
       prefetch: job.mode === "begin" ? (earlier?.runs ?? []) : [],
       prefetchAhead: aheadBytes,

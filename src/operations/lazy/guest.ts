@@ -1,0 +1,295 @@
+import { accessSync, constants } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { FixedramError } from "../../errors.ts";
+import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { inspectGuest } from "../../qemu/inspect.ts";
+import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
+import { queryRamblocks } from "../../qemu/memory-map.ts";
+import { startTimeOf } from "../../qemu/process.ts";
+import type { QmpClient } from "../../qmp/client.ts";
+import { cont, queryMigrate, queryStatus, stop } from "../../qmp/commands.ts";
+import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
+import { savedRunState } from "../../stream/global-state.ts";
+import type { Reporter } from "../reporter.ts";
+import { requireDisks } from "../resume/choose.ts";
+import type { Destination } from "../resume/destination.ts";
+import { loadFailure } from "../resume/load-failure.ts";
+import { runAsLibvirtWould } from "../resume/ran.ts";
+import type { LazyResumeOptions, LazyResumeResult, LazyTimes } from "../resume-lazy.ts";
+import type { LazyFile } from "./file.ts";
+import { hostPageSize } from "./host-pages.ts";
+import { LazyLoad, type LoadEnd, type ServerSource } from "./load.ts";
+import { removeNote, writeNote } from "./note.ts";
+import { excluded, largePages, noUserfaultfd, preflight } from "./preflight.ts";
+import type { ServeJob, ServeStatus } from "./protocol.ts";
+
+/** Pages that a fault brings along (docs/performance.md, "Instant resume"). */
+export const usualAround = 32;
+/** Run states in which a guest goes on by itself after loading. */
+const runs: ReadonlySet<string> = new Set(["running", "finish-migrate"]);
+
+export type LazyGuestOptions = Omit<LazyResumeOptions, "qmp" | "runRecorded" | "confirm" | "verify" | "id" | "console">;
+
+/** What guests that are loaded from one file by one page server share, and what is each one's own there. */
+export interface Serving {
+  readonly file: LazyFile;
+  readonly meta: SnapshotMeta | null;
+  readonly keeper: ServerSource;
+  readonly place: Pick<ServeJob, "guest" | "threads" | "readAhead">;
+}
+
+/** A guest that has all of its memory. */
+export interface LazyGuestEnd {
+  readonly load: LoadEnd;
+  readonly qemuVersion: string;
+  readonly runState: string;
+  readonly times: LazyTimes;
+  readonly prefetch: LazyResumeResult["prefetch"];
+}
+
+/** One guest that is loaded lazily: checks what its QEMU needs, lets it run, sees it through, and puts QEMU's settings back. */
+export class LazyGuest {
+  readonly #options: LazyGuestOptions;
+  readonly #reporter: Reporter;
+  readonly #serving: Serving;
+  readonly #onStatus: (status: ServeStatus) => void;
+
+  constructor(
+    options: LazyGuestOptions,
+    serving: Serving,
+    reporter: Reporter,
+    onStatus: (status: ServeStatus) => void,
+  ) {
+    this.#options = options;
+    this.#serving = serving;
+    this.#reporter = reporter;
+    this.#onStatus = onStatus;
+  }
+
+  /**
+   * @param ready milliseconds on the reporter's clock at which QEMU answered
+   * @throws FixedramError those of resumeLazy for one guest
+   */
+  async into(destination: Destination, ready: number): Promise<LazyGuestEnd> {
+    const { client, process: qemu } = destination;
+    const { signal } = this.#options;
+    const { file, keeper } = this.#serving;
+    const sockets = makeMeetingFolder(qemu, this.#options.socketDir).folder;
+    let before: MigrationSettings | null = null;
+    let load: LazyLoad | null = null;
+    try {
+      const prepared = await this.#prepare(destination);
+      before = prepared.before;
+      this.#reporter.enter("load");
+      load = new LazyLoad(destination, keeper, prepared.job, sockets, {
+        onStatus: this.#onStatus,
+        onNotice: this.#reporter.notice,
+        onActivity: this.#options.onActivity,
+      });
+      if (qemu !== null) this.#note(file, qemu, before, prepared.job);
+      await load.begin(signal);
+      const running = this.#reporter.elapsed - ready;
+      const asIs = this.#options.command?.includes("-S") ?? false;
+      const wish = { paused: this.#options.paused === true, asIs };
+      await runAsLibvirtWould(client, file.snapshot, wish, this.#reporter.notice);
+      const runState = (await queryStatus(client)).status;
+      this.#options.onRunning?.({
+        runState,
+        times: { ready, running },
+        process: destination.started,
+        pageServer: load.serverPid,
+      });
+      const end = await abortable(load.complete(), signal);
+      const complete = this.#reporter.elapsed - ready - running;
+      const stall = await stallOf(client, end);
+      if (qemu !== null) removeNote(qemu);
+      this.#reporter.enter("finish");
+      await this.#putBack(client, before);
+      const times = { ready, running, settled: end.settled, complete, ...stall, total: this.#reporter.elapsed };
+      return {
+        load: end,
+        qemuVersion: prepared.version,
+        runState: (await queryStatus(client).catch(() => ({ status: runState }))).status,
+        times,
+        prefetch: { path: prepared.job.prefetch, pages: end.prefetched },
+      };
+    } catch (error) {
+      throw await this.#failed(error, destination, load, before);
+    } finally {
+      sockets.remove();
+    }
+  }
+
+  /** Looks at everything that may be in the way, then changes QEMU's settings; nothing runs yet. */
+  async #prepare(destination: Destination) {
+    const { client } = destination;
+    const { file, meta, place } = this.#serving;
+    const { snapshot } = file;
+    const [facts, blocks, before] = await Promise.all([
+      inspectGuest(client, { cpuFlags: false }),
+      queryRamblocks(client),
+      snapshotSettings(client),
+      ...(meta === null ? [] : [requireDisks(this.#options, meta, destination, this.#reporter.notice)]),
+    ]);
+    for (const notice of preflight({ snapshot, facts, blocks })) this.#reporter.notice(notice);
+    const size = hostPageSize();
+    const workset = this.#workset();
+    const job: Omit<ServeJob, "mode" | "socket"> = {
+      ...place,
+      hostPageSize: size,
+      hostPageSizes: largePages(snapshot, blocks, size),
+      around: this.#options.around ?? usualAround,
+      pushRate: this.#options.pushRate ?? null,
+      prefetch: workset.prefetch,
+      record: workset.record,
+      watch: this.#options.onActivity !== undefined,
+    };
+    try {
+      await setLazy(client, facts.capabilities, destination);
+      // RUN starts the guest, however it was saved.
+      const state = savedRunState(snapshot.devices);
+      if (destination.paused || (state !== null && !runs.has(state))) await stop(client);
+    } catch (error) {
+      if (destination.started === null && !client.closed) await restoreSettings(client, before).catch(() => {});
+      throw error;
+    }
+    return { before, job, version: facts.version.text };
+  }
+
+  #workset(): { readonly prefetch: string | null; readonly record: string | null } {
+    const { prefetch = "auto", file } = this.#options;
+    if (prefetch === "none") return { prefetch: null, record: null };
+    const path = prefetch === "auto" ? `${resolve(file)}.workset` : resolve(prefetch);
+    try {
+      accessSync(dirname(path), constants.W_OK);
+      return { prefetch: path, record: path };
+    } catch {
+      this.#reporter.note("note", "working-set", `The working set cannot be kept in ${dirname(path)}.`);
+      return { prefetch: path, record: null };
+    }
+  }
+
+  #note(
+    { key }: LazyFile,
+    qemu: { readonly pid: number; readonly startTime: number },
+    settings: MigrationSettings,
+    { hostPageSizes }: Pick<ServeJob, "hostPageSizes">,
+  ): void {
+    const supervisor = { pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
+    const { pid, startTime } = qemu;
+    writeNote({
+      qemu: { pid, startTime },
+      snapshot: key,
+      path: resolve(this.#options.file),
+      settings,
+      supervisor,
+      hostPageSizes: hostPageSizes.map(([name, size]) => [name, size]),
+    });
+  }
+
+  /** The guest is in: what fails from here on is told, and ends nothing. */
+  async #putBack(client: QmpClient, before: MigrationSettings): Promise<void> {
+    try {
+      await restoreSettings(client, before);
+    } catch (error) {
+      const message = `The guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
+      this.#reporter.note("warning", "settings-not-restored", message);
+    }
+  }
+
+  async #failed(
+    error: unknown,
+    destination: Destination,
+    load: LazyLoad | null,
+    before: MigrationSettings | null,
+  ): Promise<unknown> {
+    const { client, started, process: qemu } = destination;
+    const running = load?.running === true;
+    const failure = running ? error : await loadFailure(error, destination, this.#options.signal);
+    if (started !== null || client.closed) {
+      await destination.giveUp();
+      if (qemu !== null) removeNote(qemu);
+      return running && started !== null ? withEnd(failure) : failure;
+    }
+    if (running) return waiting(failure);
+    if (before !== null) {
+      await restoreSettings(client, before).catch(() => {});
+      const status = await queryStatus(client).catch(() => null);
+      if (this.#options.paused === true && status?.status === "inmigrate") await cont(client).catch(() => {});
+    }
+    if (qemu !== null) removeNote(qemu);
+    return failure;
+  }
+}
+
+/** Capabilities for a lazy load. `postcopy-blocktime` is left out where the host has not what it needs. */
+export async function setLazy(
+  client: QmpClient,
+  known: Readonly<Record<string, boolean>>,
+  { process: qemu }: Pick<Destination, "process">,
+): Promise<void> {
+  const set = (wanted: Readonly<Record<string, boolean>>) =>
+    client.execute("migrate-set-capabilities", {
+      capabilities: Object.entries(wanted)
+        .filter(([name]) => Object.hasOwn(known, name))
+        .map(([capability, state]) => ({ capability, state })),
+    });
+  const off = Object.fromEntries(excluded.map((name) => [name, false]));
+  const wanted = { ...off, events: true, "postcopy-ram": true };
+  try {
+    await set({ ...wanted, "postcopy-blocktime": true });
+  } catch {
+    try {
+      await set(wanted);
+    } catch (error) {
+      if (!(error instanceof FixedramError && error.code === "qmp.command")) throw error;
+      throw noUserfaultfd(error.details.said ?? error.message, qemu);
+    }
+  }
+}
+
+/** What QEMU counted, or the sum of what the faults took. */
+export async function stallOf(
+  client: QmpClient,
+  { latency }: Pick<LoadEnd, "latency">,
+): Promise<{ readonly stall: number; readonly stallFrom: "qemu" | "faults" }> {
+  const info = await queryMigrate(client).catch(() => ({}));
+  const counted = "postcopy-blocktime" in info ? info["postcopy-blocktime"] : undefined;
+  if (typeof counted === "number") return { stall: counted, stallFrom: "qemu" };
+  return { stall: latency.sum / 1000, stallFrom: "faults" };
+}
+
+/** Waits, unless the signal comes: then its reason is thrown. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((done, fail) => {
+    const abort = () => fail(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(done, fail).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function withEnd(error: unknown): unknown {
+  return because(error, "The guest was ended, because it lacked pages.", null);
+}
+
+function waiting(error: unknown): unknown {
+  return because(
+    error,
+    "The guest waits at the next page that it lacks.",
+    "Go on with: fixedram recover FILE --qmp SOCKET, from a whole copy of the snapshot if this one is damaged.",
+  );
+}
+
+/** The same error, with what became of the guest. */
+function because(error: unknown, what: string, hint: string | null): unknown {
+  if (!(error instanceof FixedramError)) return error;
+  const { details } = error;
+  return new FixedramError(
+    error.code,
+    `${error.message}. ${what}`,
+    { ...details, ...(hint === null ? {} : { hint }) },
+    { cause: error },
+  );
+}
