@@ -9,6 +9,9 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/qemu/**", "test/viewer/**", "test/hostile/**"],
           testTimeout: 20_000,
+          // The quick loop: a process and its modules serve many files, on every processor.
+          isolate: false,
+          maxWorkers: "100%",
         },
       },
       {
