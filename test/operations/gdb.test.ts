@@ -4,6 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { encodePacket } from "../../src/gdb/packets.ts";
 import { type GdbOptions, gdb } from "../../src/operations/gdb.ts";
@@ -109,7 +110,8 @@ test("speaks on standard input and output", async () => {
   input.write(packet("D"));
   const result = await serve({ stdio: { input, output } });
   expect(result).toMatchObject({ address: null, sessions: 1, packets: 2 });
-  expect(String(output.read())).toBe(`+${packet("2a2a")}+${packet("OK")}`);
+  output.end();
+  expect(await text(output)).toBe(`+${packet("2a2a")}+${packet("OK")}`);
 });
 
 test("tells that the port is taken", async () => {
