@@ -2,7 +2,7 @@
  * npm run bench -- [--quick] [--qemu old|new] [--only NAME[,NAME]] [--runs N] [--size MIB] [--disk FOLDER]
  *   [--transport T]
  *
- * Names: save-tmpfs, save-disk, resume, convert (with resume), memory. A table on stderr, one JSON object on stdout. Everything it writes lies in
+ * Names: save-tmpfs, save-disk, resume, convert (with resume), memory, search, diff. A table on stderr, one JSON object on stdout. Everything it writes lies in
  * temporary folders.
  */
 import { rmSync } from "node:fs";
@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { type Qemu, qemus } from "../test/qemu/harness/qemus.ts";
 import { convertContests } from "./convert.ts";
 import { BenchGuest, loader, randomGuest, writeRandom } from "./guest.ts";
+import { diffContests, searchContests } from "./look.ts";
 import { filesystemOf, machineFacts } from "./machine.ts";
 import { type Comparison, type Contest, compare } from "./measure.ts";
 import { type MemoryUse, memoryUse } from "./memory.ts";
@@ -34,7 +35,7 @@ const { values } = parseArgs({
 const quick = values.quick;
 const runs = Number(values.runs ?? (quick ? 5 : 7));
 const size = Number(values.size ?? (quick ? 256 : 1024));
-const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,convert,memory").split(","));
+const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,convert,memory,search,diff").split(","));
 const chosen = qemus().filter(({ label }) => values.qemu === undefined || values.qemu === label);
 const memory = temporaryFolder("/dev/shm");
 const disk = temporaryFolder(values.disk);
@@ -52,6 +53,15 @@ for (const qemu of chosen) {
       });
     }
   }
+}
+for (const [name, contests] of Object.entries({ search: searchContests, diff: diffContests })) {
+  if (!wanted.has(name)) continue;
+  say(`${name}, ${size} MiB of data`);
+  const folder = temporaryFolder("/dev/shm");
+  await part(async () => {
+    for (const each of await contests(size, folder)) await run(each);
+  });
+  rmSync(folder, { recursive: true });
 }
 const report = {
   schema: "fixedram/bench/1",

@@ -41,7 +41,7 @@ export function reportText(report: Report): string {
         each.ownRatio?.toFixed(2) ?? "",
         `${low.toFixed(2)}-${high.toFixed(2)}`,
         Object.entries(each.details)
-          .map(([name, value]) => `${name} ${value.toFixed(name.endsWith(" s") ? 2 : 0)}`)
+          .map(([name, value]) => `${name} ${value.toFixed(name.endsWith(" s") || name.startsWith("GB/s") ? 2 : 0)}`)
           .join(", "),
       ]);
     }

@@ -147,7 +147,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from translate' -l quiet -s q -d
 complete -c fixedram -n '__fish_seen_subcommand_from translate' -l help -s h -d 'show this help'
 complete -c fixedram -n '__fish_seen_subcommand_from translate' -x -a '(__fish_complete_suffix .fram)'
 complete -c fixedram -n '__fish_seen_subcommand_from search' -l as-hex -d 'PATTERN is hexadecimal digits, ? for any: \'de ad ?? 0?\''
-complete -c fixedram -n '__fish_seen_subcommand_from search' -l regex -d 'PATTERN is a regular expression (JavaScript\'s) over bytes; a match has at most 4096'
+complete -c fixedram -n '__fish_seen_subcommand_from search' -l regex -d 'PATTERN is a regular expression (JavaScript\'s) over bytes: . is any byte, ^ and $ stand at line ends; a match has at most 4096 bytes'
 complete -c fixedram -n '__fish_seen_subcommand_from search' -l utf16 -d 'PATTERN is text, looked for as UTF-16, little-endian, as Windows has it'
 complete -c fixedram -n '__fish_seen_subcommand_from search' -l ignore-case -s i -d 'letters of ASCII in either case'
 complete -c fixedram -n '__fish_seen_subcommand_from search' -l block -x -d 'only in this RAM block'

@@ -1,4 +1,5 @@
 import { pageDigestWasm } from "./page-digest-wasm.ts";
+import { instantiate } from "./wasm.ts";
 
 /** Bytes of a page's digest: canonical xxh64 with seed 0, most significant byte first (docs/format.md, "Page digests"). */
 export const digestBytes = 8;
@@ -6,21 +7,11 @@ export const digestBytes = 8;
 const scratchBytes = 256 * 1024;
 /** Digests that one call makes at most. */
 const digestCount = 4096;
-const wasmPage = 65536;
 
 interface Exports {
   hash_run(at: number, count: number, stride: number, size: number, out: number): void;
   is_zero(at: number, size: number): number;
 }
-
-/** What is used of WebAssembly, which TypeScript knows only together with the whole of a browser. */
-interface WebAssemblyApi {
-  readonly Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
-}
-
-let compiled: object | null = null;
 
 /**
  * Makes the digests of pages with WebAssembly, about 4 GB/s. Bytes that lie in its own memory, {@link PageHasher.region}, are
@@ -39,15 +30,12 @@ export class PageHasher {
 
   /** @param regionBytes length of `region`, bytes; it may be 0 */
   constructor(regionBytes: number) {
-    const api = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
-    const pages = Math.ceil((regionBytes + scratchBytes + digestCount * digestBytes) / wasmPage);
-    const memory = new api.Memory({ initial: pages, maximum: pages });
-    this.#memory = memory.buffer;
-    this.region = new Uint8Array(this.#memory, 0, regionBytes);
-    this.#scratch = new Uint8Array(this.#memory, regionBytes, scratchBytes);
-    this.#digests = new Uint8Array(this.#memory, regionBytes + scratchBytes, digestCount * digestBytes);
-    compiled ??= new api.Module(Uint8Array.from(atob(pageDigestWasm), (letter) => letter.charCodeAt(0)));
-    this.#wasm = new api.Instance(compiled, { env: { memory } }).exports as Exports;
+    const { memory, exports } = instantiate(pageDigestWasm, regionBytes + scratchBytes + digestCount * digestBytes);
+    this.#memory = memory;
+    this.region = new Uint8Array(memory, 0, regionBytes);
+    this.#scratch = new Uint8Array(memory, regionBytes, scratchBytes);
+    this.#digests = new Uint8Array(memory, regionBytes + scratchBytes, digestCount * digestBytes);
+    this.#wasm = exports as Exports;
   }
 
   /**

@@ -74,7 +74,7 @@ function hexBytes(text: string): ByteScan {
 }
 
 function regex(source: string, ignoreCase: boolean): Scan {
-  const flags = ignoreCase ? "gsi" : "gs";
+  const flags = ignoreCase ? "gmsi" : "gms";
   // Characters beyond ASCII stand for their UTF-8 bytes.
   const bytes = Array.from(new TextEncoder().encode(source), (byte) => String.fromCharCode(byte)).join("");
   try {

@@ -1,3 +1,4 @@
+import { ScanMemory } from "./memory.ts";
 import { reachOf, type Scan } from "./pattern.ts";
 import { runFields, type SearchJob, zeroStore } from "./plan.ts";
 import { type Scanner, scannerOf } from "./scan.ts";
@@ -23,7 +24,7 @@ export interface SearchLimits {
 }
 
 /** Bytes that are searched at once: they stay in the processor's cache. */
-const windowBytes = 2 ** 20;
+const windowBytes = 512 * 1024;
 
 /** A read that the next window needs. */
 export interface Read {
@@ -52,12 +53,14 @@ export class Searcher {
 
   constructor(scan: Scan, limits: SearchLimits) {
     const reach = reachOf(scan);
-    this.#scan = scannerOf(scan);
     this.#isStrings = scan.kind === "strings";
     this.#limits = limits;
     this.#back = Math.max(reach.before, limits.before);
     this.#ahead = reach.after + limits.after;
-    this.#buffer = Buffer.allocUnsafeSlow(this.#back + windowBytes + this.#ahead);
+    const runs = scan.kind === "strings" ? Math.ceil(windowBytes / (scan.least + 1)) + 1 : 0;
+    const memory = new ScanMemory(this.#back + windowBytes + this.#ahead, runs);
+    this.#buffer = memory.window;
+    this.#scan = scannerOf(scan, memory);
   }
 
   begin(job: SearchJob): void {
@@ -84,7 +87,7 @@ export class Searcher {
     if (job === null) return;
     const low = this.#low;
     const bytes = this.#buffer.subarray(0, this.#high - low);
-    this.#scan(bytes, this.#at - low, this.#end - low, (at, length) => {
+    this.#scan(this.#at - low, this.#end - low, bytes.length, (at, length) => {
       const offset = low + at;
       if (offset + length <= job.data) return;
       if (this.#hits.length >= this.#limits.hits * hitFields) {

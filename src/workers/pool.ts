@@ -61,8 +61,8 @@ export class WorkerPool<T extends TaskTable = Tasks> implements AsyncDisposable 
     options: RunOptions = {},
   ): Promise<TaskOutput<T, N>> {
     const { signal } = options;
-    if (this.#closed) return Promise.reject(new Error("the pool is closed"));
     if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#closed) return Promise.reject(new Error("the pool is closed"));
     const flag = new Int32Array(new SharedArrayBuffer(4));
     const cancel = () => {
       Atomics.store(flag, 0, 1);

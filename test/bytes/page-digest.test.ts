@@ -1,9 +1,6 @@
-import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import wabt from "wabt";
 import { PageHasher } from "../../src/bytes/page-digest.ts";
-import { pageDigestWasm } from "../../src/bytes/page-digest-wasm.ts";
 
 const [p1, p2, p3, p4] = [0x9e3779b185ebca87n, 0xc2b2ae3d27d4eb4fn, 0x165667b19e3779f9n, 0x85ebca77c2b2ae63n];
 const u64 = (value: bigint) => BigInt.asUintN(64, value);
@@ -42,12 +39,6 @@ function digests(hasher: PageHasher, bytes: Uint8Array, offset: number, count: n
 
 describe("PageHasher", () => {
   const hasher = new PageHasher(2 ** 20);
-
-  it("is the compiled page-digest.wat", async () => {
-    const source = readFileSync(new URL("../../src/bytes/page-digest.wat", import.meta.url), "utf8");
-    const { buffer } = (await wabt()).parseWat("page-digest.wat", source, { simd: true }).toBinary({});
-    expect(Buffer.from(buffer).toString("base64"), "run: node script/build-wasm.mjs").toBe(pageDigestWasm);
-  });
 
   it("gives xxh64 as others compute it", () => {
     // From another implementation of xxHash.

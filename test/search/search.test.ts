@@ -158,6 +158,15 @@ describe("patterns", () => {
     expect(() => parsePattern(pattern, options)).toThrow(expect.objectContaining({ code: "usage.bad-pattern" }));
   });
 
+  test("^ and $ are at line ends, wherever a part of the memory begins or ends", async () => {
+    const bytes = new Uint8Array(2 * 2 ** 20).fill(0xee);
+    const places = [PAGE + 3, 2 ** 19 - 3, 2 ** 20 - 1, 2 ** 20 + 2 ** 19];
+    for (const at of places) bytes.set(Buffer.from("\nline\nin a line\n"), at - 1);
+    for (let at = 2 ** 19; at < bytes.length; at += 2 ** 19) bytes.set(Buffer.from("line"), at - 200);
+    const hits = await found(bytes, parsePattern("^line$", { as: "regex" }));
+    expect(hits).toEqual(places.map((at) => [at, 4]));
+  });
+
   test("an expression's matches don't overlap where a part ends", async () => {
     const bytes = new Uint8Array(3 * 2 ** 20).fill(0xee);
     bytes.fill(0x61, 2 ** 20 - 1000, 2 ** 20 + 1000);

@@ -30,6 +30,31 @@ export async function run(invocation: Invocation): Promise<number> {
   );
 }
 
+/** Lines on their way out: soon, but not one by one, which takes longer than to find them. */
+class Lines {
+  readonly #write: (text: string) => void;
+  #text = "";
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(write: (text: string) => void) {
+    this.#write = write;
+  }
+
+  add(line: string): void {
+    this.#text += line;
+    if (this.#text.length > 32_768) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), 20);
+  }
+
+  flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const text = this.#text;
+    this.#text = "";
+    if (text !== "") this.#write(text);
+  }
+}
+
 type Shared = Pick<SearchOptions, "file" | "block" | "limit" | "map" | "onHit" | "signal" | "onProgress" | "onNotice">;
 
 /** What search and strings do alike: hits on the way, or all in one JSON object; the exit code. */
@@ -44,6 +69,10 @@ export async function finding(
   const map = invocation.text("map");
   const limit = invocation.count("limit") ?? (json ? mostInJson : undefined);
   const kept: object[] = [];
+  const lines = new Lines((text) => {
+    invocation.settle();
+    stdout.write(text);
+  });
   const context = await invocation.context();
   const result = await work({
     file: invocation.word(0),
@@ -53,12 +82,9 @@ export async function finding(
     ...context,
     onHit: (hit) => {
       if (json) kept.push({ ...hit, context: Buffer.from(hit.context).toString("hex") });
-      else if (!quiet) {
-        invocation.settle();
-        stdout.write(text(hit));
-      }
+      else if (!quiet) lines.add(text(hit));
     },
-  });
+  }).finally(() => lines.flush());
   const { hits, stopped } = result;
   if (stopped === "limit") {
     invocation.notice({

@@ -24,7 +24,10 @@ export const search: CommandDefinition = {
   arguments: [snapshotFile, { name: "PATTERN", kind: "text", required: true, text: "what to look for" }],
   options: [
     { name: "as-hex", text: "PATTERN is hexadecimal digits, ? for any: 'de ad ?? 0?'" },
-    { name: "regex", text: "PATTERN is a regular expression (JavaScript's) over bytes; a match has at most 4096" },
+    {
+      name: "regex",
+      text: "PATTERN is a regular expression (JavaScript's) over bytes: . is any byte, ^ and $ stand at line ends; a match has at most 4096 bytes",
+    },
     { name: "utf16", text: "PATTERN is text, looked for as UTF-16, little-endian, as Windows has it" },
     { name: "ignore-case", short: "i", text: "letters of ASCII in either case" },
     block,

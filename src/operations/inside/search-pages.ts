@@ -34,12 +34,15 @@ export interface SearchPagesOptions {
   readonly onBytes?: (bytes: number) => void;
 }
 
+/** Searches that this process has begun. */
+let searches = 0;
+
 /** Below this many bytes of data a thread takes longer to start than to do its work. */
 const worthThreads = 64 * 2 ** 20;
 
 /**
  * Gives every hit in the pages that hold data, in block order. Pages of zeros are not searched, but a hit may reach into them.
- * Memory: a few jobs' plans, a window of 1 MiB a thread.
+ * Memory: a few jobs' plans, a window of 512 KiB a thread.
  *
  * @throws `file.truncated`, `system.*`; the signal's reason
  */
@@ -124,13 +127,22 @@ async function engineFor(
   { threads, signal }: SearchPagesOptions,
 ): Promise<Engine> {
   const files = descriptorsOf(map.stores);
-  const none = threads === 0 || (threads === undefined && (await dataBytes(map, signal)) < worthThreads);
+  // An expression may take for ever, and only a thread can be ended.
+  const few = async () => scan.kind !== "regex" && (await dataBytes(map, signal)) < worthThreads;
+  const none = threads === 0 || (threads === undefined && (await few()));
   if (none || files === null) return hereEngine(map.stores, scan, limits);
   const pool = new WorkerPool(threads === undefined ? {} : { size: threads });
+  const search = ++searches;
+  // Nobody waits for the end of a window that may never come.
+  const end = () => void pool.close();
+  signal?.addEventListener("abort", end, { once: true });
   return {
     depth: 2 * pool.size,
-    search: (job, signalled) => pool.run("search", { job, scan, limits, files }, { signal: signalled }),
-    close: () => pool.close(),
+    search: (job, signalled) => pool.run("search", { search, job, scan, limits, files }, { signal: signalled }),
+    async close() {
+      signal?.removeEventListener("abort", end);
+      await pool.close();
+    },
   };
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { FixedramError } from "../../errors.ts";
 import { dataBytes } from "../../pages/count.ts";
 import { type PatternOptions, parsePattern, type Scan } from "../../search/pattern.ts";
@@ -73,6 +74,9 @@ export async function strings(options: StringsOptions): Promise<SearchResult> {
   return await scanMemory(options, { kind: "strings", least, utf16 }, { before: 0, after: 0 });
 }
 
+/** So long, ms, signals and timers may wait while there is one hit after the other. */
+const slice = 20;
+
 async function scanMemory(
   options: ScanOptions,
   scan: Scan,
@@ -92,6 +96,7 @@ async function scanMemory(
       reporter.report();
     };
     reporter.enter("search");
+    let pause = performance.now() + slice;
     try {
       // One more than is given tells that there are more.
       for await (const hit of searchPages(map, scan, { signal, blocks, most: limit + 1, context, threads, onBytes })) {
@@ -102,6 +107,11 @@ async function scanMemory(
         const { offset, length, before } = hit;
         const [address] = physical ? inside.physical.addressesOf(hit.block.name, offset) : [];
         hits++;
+        if (performance.now() > pause) {
+          await turn();
+          signal?.throwIfAborted();
+          pause = performance.now() + slice;
+        }
         await onHit({ block: hit.block.name, offset, length, physical: address ?? null, context: hit.context, before });
       }
     } catch (error) {

@@ -7,6 +7,8 @@ import type { TaskContext } from "../protocol.ts";
 import { type Descriptor, truncated } from "./compare.ts";
 
 export interface SearchInput {
+  /** Jobs of one search have the same number, and the same scan and limits. */
+  readonly search: number;
   readonly job: SearchJob;
   readonly scan: Scan;
   readonly limits: SearchLimits;
@@ -14,9 +16,12 @@ export interface SearchInput {
   readonly files: readonly Descriptor[];
 }
 
+let current: { readonly search: number; readonly searcher: Searcher } | null = null;
+
 /** Searches one job. */
-export function run({ job, scan, limits, files }: SearchInput, context: TaskContext): Found {
-  const searcher = new Searcher(scan, limits);
+export function run({ search, job, scan, limits, files }: SearchInput, context: TaskContext): Found {
+  if (current?.search !== search) current = { search, searcher: new Searcher(scan, limits) };
+  const { searcher } = current;
   searcher.begin(job);
   for (let reads = searcher.next(); reads !== null && !context.cancelled(); reads = searcher.next()) {
     for (const read of reads) readWhole(files[read.store], read);
