@@ -1,51 +1,55 @@
-/** Runs the vectors that reach a check, with that check switched off: a message with its number in, an answer out. */
+/** Runs vectors, as the sources are or with a check switched off: an order in, an answer out. */
 import { makeLarge, readVectors } from "../../test/hostile/all.ts";
 import { loadLib } from "../../test/hostile/lib.ts";
 import { complaints } from "../../test/hostile/run.ts";
 import { Sites } from "./instrument.ts";
 
+export type Order =
+  | { readonly kind: "baseline" }
+  | { readonly kind: "mutant"; readonly id: number; readonly vector: number };
+
+export interface Answer {
+  /** What was not as a vector's header says. */
+  readonly failed: string | null;
+  /** Of the baseline: for each vector, what it takes (milliseconds) and the checks that found something in it. */
+  readonly reaching: readonly { readonly vector: number; readonly cost: number; readonly fired: readonly number[] }[];
+}
+
 const sites = new Sites().install();
 const lib = await loadLib(process.argv[2]);
-const vectors = [...readVectors(), ...makeLarge().map(({ vector }) => vector)];
-/** Numbers of vectors by the checks that find something in them. */
-const reaching = new Map<number, number[]>();
+const kept = readVectors();
+/** Made when one is asked for: all of them take much memory. */
+const large = makeLarge;
+const largeCount = large().length;
 
-async function baseline(): Promise<string | null> {
-  for (const [i, vector] of vectors.entries()) {
+async function failure(index: number): Promise<string | null> {
+  const vector = kept[index] ?? large()[index - kept.length]?.vector;
+  if (vector === undefined) throw new Error(`no vector ${index}`);
+  const [first] = await complaints(lib, vector).catch((error: unknown) => [String(error)]);
+  return first === undefined ? null : `${vector.name}: ${first}`;
+}
+
+async function baseline(): Promise<Answer> {
+  const reaching: { vector: number; cost: number; fired: number[] }[] = [];
+  for (let vector = 0; vector < kept.length + largeCount; vector++) {
     sites.fired.fill(0);
-    const [first] = await complaints(lib, vector);
-    if (first !== undefined) return `${vector.name}: ${first}`;
-    sites.fired.forEach((count, id) => {
-      if (count > 0) reaching.set(id, [...(reaching.get(id) ?? []), i]);
-    });
+    const began = performance.now();
+    const failed = await failure(vector);
+    if (failed !== null) return { failed, reaching };
+    const cost = performance.now() - began;
+    const fired = [...sites.fired.keys()].filter((id) => (sites.fired[id] ?? 0) > 0);
+    reaching.push({ vector, cost, fired });
   }
-  return null;
+  return { failed: null, reaching };
 }
 
-async function killer(id: number): Promise<string | null> {
-  sites.active = id;
-  try {
-    for (const i of reaching.get(id) ?? []) {
-      const vector = vectors[i];
-      if (vector === undefined) continue;
-      const [first] = await complaints(lib, vector).catch((error: unknown) => [String(error)]);
-      if (first !== undefined) return `${vector.name}: ${first}`;
-    }
-    return null;
-  } finally {
-    sites.active = -1;
+process.on("message", async (order: Order) => {
+  if (order.kind === "baseline") {
+    process.send?.(await baseline());
+    return;
   }
-}
-
-/** A process that replaces one that hung has to find out again what reaches what. */
-let known = false;
-
-process.on("message", async (id: number) => {
-  let killedBy: string | null = null;
-  if (!known) {
-    killedBy = await baseline();
-    known = true;
-  }
-  if (killedBy === null && id >= 0) killedBy = await killer(id);
-  process.send?.({ id, killedBy, reached: reaching.get(id)?.length ?? 0 });
+  sites.active = order.id;
+  const failed = await failure(order.vector);
+  sites.active = -1;
+  process.send?.({ failed, reaching: [] } satisfies Answer);
 });

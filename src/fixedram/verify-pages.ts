@@ -10,6 +10,8 @@ const tableWindow = 64 * nodeBytes;
 
 export interface PagesOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Default: a new one. Its region is {@link piecesRegion} bytes. */
+  readonly hasher?: PageHasher | undefined;
   /** Bytes of pages read since the last call. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
@@ -18,7 +20,7 @@ export interface PagesOptions {
 export class PageVerifier {
   readonly #store: Store;
   readonly #options: PagesOptions;
-  readonly #hasher = new PageHasher(piecesRegion);
+  readonly #hasher: PageHasher;
   readonly #pieces: PagePieces;
   readonly #window = new Uint8Array(tableWindow);
   #windowAt = -1;
@@ -26,6 +28,7 @@ export class PageVerifier {
   constructor(store: Store, options: PagesOptions) {
     this.#store = store;
     this.#options = options;
+    this.#hasher = options.hasher ?? new PageHasher(piecesRegion);
     this.#pieces = new PagePieces(store, this.#hasher, options.signal);
   }
 

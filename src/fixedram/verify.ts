@@ -1,5 +1,6 @@
 import { bitmapBytes, type PageBitmap } from "../bytes/bitmap.ts";
 import { sameBytes } from "../bytes/numbers.ts";
+import type { PageHasher } from "../bytes/page-digest.ts";
 import { printable } from "../bytes/text.ts";
 import { isZero } from "../bytes/zero.ts";
 import { FixedramError } from "../errors.ts";
@@ -25,6 +26,8 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal | undefined;
   /** Looks through a block's nodes beforehand, faster than they are checked here one by one. */
   readonly screen?: NodeScreen | undefined;
+  /** Makes the pages' digests, instead of a new one; its region is used ({@link piecesRegion} bytes). */
+  readonly hasher?: PageHasher | undefined;
   /** Bytes of pages read so far and to be read, of the deep check. */
   readonly onBytes?: ((bytes: number, total: number) => void) | undefined;
 }
@@ -170,7 +173,7 @@ async function checkPages(
   store: Store,
   digests: Digests,
   opened: FixedRamFile | null,
-  { signal, onBytes, screen }: VerifyOptions,
+  { signal, onBytes, screen, hasher }: VerifyOptions,
   problems: Problems,
 ): Promise<void> {
   const total = digests.blocks.reduce((sum, { present, pageSize }) => sum + present * pageSize, 0);
@@ -192,8 +195,8 @@ async function checkPages(
     const suspects = expected === null ? null : await screen?.({ sealed, bitmap, expected }, read);
     const block = { name, sealed, bitmap, entries };
     if (suspects === null || suspects === undefined)
-      await checkNodes(store, block, problems, { signal, onBytes: read });
-    else await checkNodes(store, nodesAlone(block, suspects), problems, { signal });
+      await checkNodes(store, block, problems, { signal, hasher, onBytes: read });
+    else await checkNodes(store, nodesAlone(block, suspects), problems, { signal, hasher });
   }
 }
 

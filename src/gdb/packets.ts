@@ -93,11 +93,13 @@ export class PacketReader {
       this.#events.broken();
       return;
     }
-    const out = new Uint8Array(this.#length);
+    // What packets before left behind its end is no part of it.
+    const data = this.#data.subarray(0, this.#length);
+    const out = new Uint8Array(data.length);
     let length = 0;
-    for (let i = 0; i < this.#length; i++) {
-      const byte = this.#data[i] ?? 0;
-      out[length++] = byte === ESCAPE ? (this.#data[++i] ?? 0) ^ 0x20 : byte;
+    for (let i = 0; i < data.length; i++) {
+      const byte = data[i] ?? 0;
+      out[length++] = byte === ESCAPE ? (data[++i] ?? 0) ^ 0x20 : byte;
     }
     this.#events.packet(latin1(out.subarray(0, length)));
   }

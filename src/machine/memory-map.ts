@@ -42,11 +42,11 @@ export function checkRanges(ranges: readonly PhysicalRange[], blocks: readonly R
   for (const range of ordered) {
     const block = blocks.find(({ name }) => name === range.block);
     const end = range.start + range.length;
-    if (!Number.isSafeInteger(end) || range.start < 0 || range.length <= 0) {
-      throw wrongMap(range, "It is empty, or passes 2^53.");
+    if (![range.start, range.length, end].every(Number.isSafeInteger) || range.start < 0 || range.length <= 0) {
+      throw wrongMap(range, "It is empty, no whole number, or passes 2^53.");
     }
     if (block === undefined) throw wrongMap(range, "The snapshot has no RAM block of that name.");
-    if (range.offset < 0 || range.offset + range.length > block.length) {
+    if (!Number.isSafeInteger(range.offset) || range.offset < 0 || range.offset + range.length > block.length) {
       throw wrongMap(range, `The block has ${block.length} bytes.`);
     }
     if (before !== null && before.start + before.length > range.start) {

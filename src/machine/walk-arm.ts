@@ -58,7 +58,8 @@ function regimeOf(cpu: ArmCpu, virtual: bigint): Regime | string {
   const code = Number(upper ? (tcr >> 30n) & 3n : (tcr >> 14n) & 3n);
   const granule = upper ? [0, 14, 12, 16][code] : [12, 16, 14, 0][code];
   if (granule === undefined || granule === 0) throw unsupported(cpu, "Its granule is a reserved one.");
-  if (bits > 52 || bits < 16 || (bits > 48 && granule !== 16)) throw unsupported(cpu, `It has ${bits} address bits.`);
+  if (bits > 52 || bits <= granule || bits < 16 || (bits > 48 && granule !== 16))
+    throw unsupported(cpu, `It has ${bits} address bits.`);
   const above = BigInt.asUintN(tagged ? 56 - bits : 64 - bits, virtual >> BigInt(bits));
   const wanted = upper ? (1n << BigInt(tagged ? 56 - bits : 64 - bits)) - 1n : 0n;
   if (above !== wanted) return `It lies outside both halves: ${bits} bits are translated.`;

@@ -37,7 +37,7 @@ export class DeviceTail {
   readonly #offset: number;
   readonly #limit: number;
   readonly #early: readonly DeviceRecord[];
-  #bytes = new Uint8Array(65536);
+  #bytes = new Uint8Array(4096);
   #view = viewOf(this.#bytes);
   #length = 0;
   #scanned = 0;
@@ -83,7 +83,7 @@ export class DeviceTail {
 
   #reserve(length: number): void {
     if (length <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(length, Math.min(this.#bytes.length * 2, this.#limit)));
+    const larger = new Uint8Array(Math.max(length, Math.min(this.#bytes.length * 4, this.#limit)));
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
     this.#view = viewOf(larger);

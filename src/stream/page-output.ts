@@ -3,7 +3,12 @@ import type { PageBatch } from "../pages/sink.ts";
 import type { StreamEvents } from "./events.ts";
 import type { StreamRecord } from "./records.ts";
 
+/** Pages of a batch at first, and at most. */
+const FIRST_CAPACITY = 64;
 const CAPACITY = 4096;
+/** A batch whose arrays are replaced by longer ones. */
+type Growing = { -readonly [key in keyof PageBatch]: PageBatch[key] };
+
 const NO_BYTES = new Uint8Array(0);
 const NO_BLOCK: RamBlock = { index: -1, name: "", length: 0, pageSize: 1, pages: 0 };
 
@@ -13,11 +18,11 @@ const NO_BLOCK: RamBlock = { index: -1, name: "", length: 0, pageSize: 1, pages:
  * At most one of the two is ever pending.
  */
 export class PageOutput {
-  readonly batch: PageBatch = {
+  readonly batch: Growing = {
     block: NO_BLOCK,
     count: 0,
-    pages: new Float64Array(CAPACITY),
-    offsets: new Uint32Array(CAPACITY),
+    pages: new Float64Array(FIRST_CAPACITY),
+    offsets: new Uint32Array(FIRST_CAPACITY),
     chunk: NO_BYTES,
   };
   readonly #events: StreamEvents;
@@ -67,7 +72,16 @@ export class PageOutput {
     if (this.#zeroCount > 0 || batch.block !== block || batch.chunk !== chunk || batch.count === CAPACITY) this.flush();
     batch.block = block;
     batch.chunk = chunk;
+    if (batch.count === batch.pages.length) this.#grow();
     return batch;
+  }
+
+  #grow(): void {
+    const { pages, offsets } = this.batch;
+    this.batch.pages = new Float64Array(Math.min(CAPACITY, pages.length * 8));
+    this.batch.offsets = new Uint32Array(this.batch.pages.length);
+    this.batch.pages.set(pages);
+    this.batch.offsets.set(offsets);
   }
 
   encoded(block: RamBlock, page: number, kind: "xbzrle" | "zlib", data: Uint8Array): void {

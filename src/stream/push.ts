@@ -1,6 +1,9 @@
 import { viewOf } from "../bytes/cursor.ts";
 import { type ErrorDetails, FixedramError } from "../errors.ts";
 
+/** Where an item that straddles chunks begins to be gathered, bytes; it grows. */
+const carryBytes = 1024;
+
 /**
  * One step of the parser: looks at bytes [off, end) of `buf`, at least {@link PushCore.need} of them.
  *
@@ -25,7 +28,7 @@ export class PushCore {
   /** Called before the bytes that were handed to steps become invalid. */
   readonly #flush: () => void;
   #jump = -1;
-  #carry = new Uint8Array(8192);
+  #carry = new Uint8Array(carryBytes);
   #carryView = viewOf(this.#carry);
   #carried = 0;
   #failure: unknown = null;
@@ -134,7 +137,7 @@ export class PushCore {
     this.#carry.copyWithin(0, length, this.#carried);
     this.#carried -= length;
     if (this.#carried === 0 && this.#carry.length > 2 ** 20) {
-      this.#carry = new Uint8Array(8192);
+      this.#carry = new Uint8Array(carryBytes);
       this.#carryView = viewOf(this.#carry);
     }
   }

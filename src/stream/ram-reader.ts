@@ -65,10 +65,10 @@ export class RamReader {
     const last = end - stride;
     if (off > last || (view.getUint32(off + 4) & mask) !== PAGE_SAME_BLOCK) return off;
     const length = block.length;
-    const { pages, offsets } = this.#out.batch;
     let pos = off;
     while (pos <= last) {
       const batch = this.#out.open(block, buf);
+      const { pages, offsets } = batch;
       const limit = Math.min(pages.length, batch.count + Math.floor((end - pos) / stride));
       let count = batch.count;
       while (count < limit) {

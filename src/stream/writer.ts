@@ -7,6 +7,8 @@ import { MAPPED_HEADER_SIZE, RamFlag, SectionType, STREAM_MAGIC } from "./consta
 import type { PageEncoding, StreamEvents } from "./events.ts";
 import type { BlockEntry, ConfigurationRecord, DeviceRecord, DirtyBitmapRecord, StreamRecord } from "./records.ts";
 
+/** Bytes that are gathered at first, and at most. */
+const FIRST_STAGING = 4096;
 const STAGING = 2 ** 18;
 
 export interface StreamWriterOptions {
@@ -29,8 +31,8 @@ export interface StreamWriterOptions {
  */
 export class StreamWriter implements StreamEvents {
   readonly #out: (bytes: Uint8Array, position: number) => void;
-  readonly #staging = new Uint8Array(STAGING);
-  readonly #view = viewOf(this.#staging);
+  #staging = new Uint8Array(FIRST_STAGING);
+  #view = viewOf(this.#staging);
   readonly #ids: Map<number, number> | null;
   #staged = 0;
   /** Position of the first staged byte. */
@@ -119,7 +121,8 @@ export class StreamWriter implements StreamEvents {
   zeroPages(block: RamBlock, firstPage: number, count: number): void {
     for (let page = firstPage; page < firstPage + count; page++) {
       this.#pageHeader(block, page, RamFlag.zero);
-      this.#staging[this.#room(1)] = 0;
+      const at = this.#room(1);
+      this.#staging[at] = 0;
     }
   }
 
@@ -206,7 +209,8 @@ export class StreamWriter implements StreamEvents {
     this.#last = block;
     this.#word(address, flag);
     const name = fromLatin1(block.name);
-    this.#staging[this.#room(1)] = name.length;
+    const at = this.#room(1);
+    this.#staging[at] = name.length;
     this.#bytes(name);
   }
 
@@ -234,7 +238,8 @@ export class StreamWriter implements StreamEvents {
       this.#out(bytes, at);
       return;
     }
-    this.#staging.set(bytes, this.#room(bytes.length));
+    const at = this.#room(bytes.length);
+    this.#staging.set(bytes, at);
   }
 
   /** Where `length` <= STAGING bytes may be put. */
@@ -242,7 +247,15 @@ export class StreamWriter implements StreamEvents {
     if (this.#staged + length > STAGING) this.flush();
     const at = this.#staged;
     this.#staged += length;
+    if (this.#staged > this.#staging.length) this.#grow();
     return at;
+  }
+
+  #grow(): void {
+    const larger = new Uint8Array(Math.min(STAGING, Math.max(this.#staged, this.#staging.length * 8)));
+    larger.set(this.#staging);
+    this.#staging = larger;
+    this.#view = viewOf(larger);
   }
 }
 

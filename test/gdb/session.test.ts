@@ -50,6 +50,9 @@ describe("packets", () => {
     expect(told(latin(bytes))).toEqual(expected);
   });
 
+  test("an escape at the end takes nothing of the packet before it", () =>
+    expect(told(latin("$abcdef#55$}#7d"))).toEqual(["packet abcdef", "packet  "]));
+
   test("longer than was agreed are refused, whatever their length, and the next is taken", () => {
     const long = encodePacket("x".repeat(packetBytes + 1));
     expect(told(Buffer.concat([long, encodePacket("?")]), 999)).toEqual(["broken", "packet ?"]);

@@ -12,7 +12,7 @@ import { verify } from "../../src/operations/verify.ts";
 import { TargetFile } from "../../src/storage/target-file.ts";
 import { batch, configuration, meta, ramStart, tail } from "../fixedram/sample.ts";
 import { Random } from "./fuzz/engine.ts";
-import { covered, sealedFile } from "./fuzz/sealed-file.ts";
+import { sealedFiles } from "./fuzz/targets/sealed-file.ts";
 import { storeOf } from "./run.ts";
 
 /** What a check says: each problem as `code block page count`. */
@@ -31,6 +31,7 @@ async function problems(bytes: Uint8Array, deep: boolean): Promise<string[]> {
   }
 }
 
+const { bytes: sealedFile, covered } = (await sealedFiles()).inPlace;
 const pageSize = 1024;
 const long = process.env["FIXEDRAM_LONG"] === "1";
 

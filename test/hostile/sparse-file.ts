@@ -3,7 +3,7 @@ import type { WritableFile } from "../../src/fixedram/writer.ts";
 /** A file in memory that remembers which bytes were written. */
 export class SparseFile implements WritableFile {
   size = 0;
-  #bytes = new Uint8Array(2 ** 16);
+  #bytes = new Uint8Array(2 ** 13);
   readonly #written: [start: number, end: number][] = [];
 
   write(bytes: Uint8Array, position: number): void {

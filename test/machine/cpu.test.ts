@@ -124,6 +124,8 @@ describe("aarch64", () => {
     ["a second stage", [...paging, [HCR, 1n]], 5],
     ["LPA2", [...paging.slice(0, 3), [TCR, tcr | (1n << 59n)]], 5],
     ["no TCR", paging.slice(0, 3), 5],
+    // TG0 = 64 KiB, T0SZ = 48: no table is left to walk.
+    ["fewer address bits than a page has", [...paging.slice(0, 3), [TCR, (1n << 14n) | 48n]], 5],
   ])("refused: %s", async (_, system, pstate) => {
     await expect(walk(system, 0n, pstate)).rejects.toMatchObject({ code: "usage.not-supported-paging" });
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { chooseMap, parseMap } from "../../src/machine/choose-map.ts";
+import { checkRanges } from "../../src/machine/memory-map.ts";
 import { PhysicalMemory } from "../../src/machine/physical.ts";
 import { blocksOf, mapOf, PAGE } from "./sample.ts";
 
@@ -97,6 +98,14 @@ describe("which map is used", () => {
     expect(() => chooseMap({ machine: "x", blocks, recorded: [] }, text)).toThrow(
       expect.objectContaining({ code: "file.memory-map" }),
     );
+  });
+
+  test.each(["start", "length", "offset"] as const)("refused: a %s that is no whole number", (key) => {
+    const sound = { start: 0, length: 4096, block: "pc.ram", offset: 0, readOnly: false };
+    for (const value of [0.5, Number.NaN, Number.POSITIVE_INFINITY])
+      expect(() => checkRanges([{ ...sound, [key]: value }], blocks)).toThrow(
+        expect.objectContaining({ code: "file.memory-map" }),
+      );
   });
 
   test.each(["", "0", "0+1M", "0-1M=pc.ram", "0x+1M=pc.ram", "0+1M=pc.ram@x", "0+9999999T=pc.ram"])(

@@ -2,10 +2,10 @@
  * A coverage-guided fuzzer: inputs that take a branch that no other took (or took as often) are kept, and changed further. The
  * branches are counted in one array by the copy of the sources that script/lib/instrument.ts makes: no debugger, no child process.
  */
-import { createHash } from "node:crypto";
-
 export interface Target {
   readonly name: string;
+  /** Files of src whose branches it is meant to take. */
+  readonly meant: RegExp;
   readonly seeds: readonly Uint8Array[];
   /** Pieces that are put into inputs. */
   readonly words: readonly Uint8Array[];
@@ -13,7 +13,12 @@ export interface Target {
   readonly most: number;
   /** Throws when something is not right. Failures that the sources are meant to report are caught in here. */
   run(input: Uint8Array, random: Random): void | Promise<void>;
+  /** What costs more, for inputs that are kept and for one in many. */
+  thorough?(input: Uint8Array): void | Promise<void>;
 }
+
+/** One run in so many is thorough whatever it reaches. */
+const thoroughEvery = 512;
 
 /** xorshift32: the same numbers for the same seed. */
 export class Random {
@@ -83,49 +88,118 @@ function isNew(taken: Uint8Array, words: Uint32Array, seen: Uint8Array): boolean
   return found;
 }
 
+/** Runs inputs of one target and keeps those that take something new. */
+class Fuzzer {
+  readonly corpus: Uint8Array[] = [];
+  readonly finds = new Map<string, Find>();
+  readonly #target: Target;
+  readonly #options: FuzzOptions;
+  readonly #words: Uint32Array;
+  readonly #random: Random;
+  #count = 0;
+
+  constructor(target: Target, options: FuzzOptions, random: Random) {
+    const { taken } = options;
+    this.#target = target;
+    this.#options = options;
+    this.#words = new Uint32Array(taken.buffer, taken.byteOffset, Math.floor(taken.length / 4));
+    this.#random = random;
+  }
+
+  /** A promise only where the target gives one. */
+  once(input: Uint8Array): void | Promise<void> {
+    this.#options.taken.fill(0);
+    try {
+      const waiting = this.#target.run(input, this.#random);
+      if (waiting !== undefined) return this.#later(waiting, input);
+    } catch (error) {
+      return this.#found(input, error);
+    }
+    return this.#after(input);
+  }
+
+  async #later(waiting: Promise<void>, input: Uint8Array): Promise<void> {
+    try {
+      await waiting;
+    } catch (error) {
+      return await this.#found(input, error);
+    }
+    return await this.#after(input);
+  }
+
+  #after(input: Uint8Array): void | Promise<void> {
+    this.#count++;
+    const kept = isNew(this.#options.taken, this.#words, this.#options.seen);
+    if (kept) this.corpus.push(input.slice());
+    const { thorough } = this.#target;
+    if (thorough === undefined || (!kept && this.#count % thoroughEvery !== 0)) return;
+    return this.#thoroughly(thorough, input);
+  }
+
+  async #thoroughly(thorough: NonNullable<Target["thorough"]>, input: Uint8Array): Promise<void> {
+    try {
+      await thorough(input);
+    } catch (error) {
+      await this.#found(input, error);
+    }
+  }
+
+  /** Carried out again with the calls that led there: keeping them costs more than most runs. */
+  async #found(input: Uint8Array, first: unknown): Promise<void> {
+    let error = first;
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 20;
+    try {
+      await this.#target.run(input, new Random(1));
+      await this.#target.thorough?.(input);
+    } catch (again) {
+      error = again;
+    }
+    Error.stackTraceLimit = limit;
+    const message = error instanceof Error ? `${error.name}: ${error.message}\n${error.stack}` : String(error);
+    // One of each place is enough.
+    const place = message
+      .replace(/[0-9]+/g, "N")
+      .split("\n")
+      .slice(0, 4)
+      .join("\n");
+    if (this.finds.size < 50 && !this.finds.has(place)) this.finds.set(place, { input: input.slice(), message });
+  }
+}
+
 export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzResult> {
-  const { taken, seen } = options;
   const random = new Random(options.seed);
-  const words = new Uint32Array(taken.buffer, taken.byteOffset, taken.length / 4);
-  const corpus: Uint8Array[] = [];
-  const finds = new Map<string, Find>();
+  const fuzzer = new Fuzzer(target, options, random);
+  const { corpus } = fuzzer;
   const began = performance.now();
   const cpu = process.cpuUsage();
-  const once = async (input: Uint8Array): Promise<void> => {
-    taken.fill(0);
-    try {
-      const waiting = target.run(input, random);
-      if (waiting !== undefined) await waiting;
-    } catch (error) {
-      const message = error instanceof Error ? `${error.name}: ${error.message}\n${error.stack}` : String(error);
-      // One of each place is enough.
-      const place = createHash("sha1")
-        .update(
-          message
-            .replace(/[0-9]+/g, "N")
-            .split("\n")
-            .slice(0, 4)
-            .join("\n"),
-        )
-        .digest("hex");
-      if (finds.size < 50 && !finds.has(place)) finds.set(place, { input: input.slice(), message });
-    }
-    if (isNew(taken, words, seen)) corpus.push(input.slice());
-  };
-  for (const input of [...target.seeds, ...options.corpus]) await once(input);
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  for (const input of [...target.seeds, ...options.corpus]) await fuzzer.once(input);
   let runs = 0;
   while (runs < options.runs && performance.now() - began < options.seconds * 1000) {
     for (let i = 0; i < 256; i++) {
-      // Newer inputs are chosen more often: what they reach is less known.
-      const recent = random.below(2) === 0 && corpus.length > 16;
-      const from = recent ? corpus[corpus.length - 1 - random.below(16)] : corpus[random.below(corpus.length)];
-      await once(changed(from ?? new Uint8Array(0), corpus, target, random));
+      const waiting = fuzzer.once(changed(chosen(corpus, random), corpus, target, random));
+      if (waiting !== undefined) await waiting;
     }
     runs += 256;
   }
+  Error.stackTraceLimit = limit;
   const { user, system } = process.cpuUsage(cpu);
   const cpuSeconds = (user + system) / 1e6;
-  return { runs, seconds: (performance.now() - began) / 1000, cpuSeconds, corpus, finds: [...finds.values()] };
+  const seconds = (performance.now() - began) / 1000;
+  return { runs, seconds, cpuSeconds, corpus, finds: [...fuzzer.finds.values()] };
+}
+
+/** Newer inputs more often, for what they reach is less known; of two, the shorter more often, for it takes less time. */
+function chosen(corpus: readonly Uint8Array[], random: Random): Uint8Array {
+  if (random.below(2) === 0 && corpus.length > 16) return at(corpus, corpus.length - 1 - random.below(16));
+  const [one, other] = [at(corpus, random.below(corpus.length)), at(corpus, random.below(corpus.length))];
+  return one.length <= other.length || random.below(4) === 0 ? one : other;
+}
+
+function at(corpus: readonly Uint8Array[], index: number): Uint8Array {
+  return corpus[index] ?? new Uint8Array(0);
 }
 
 const interesting = [

@@ -1,27 +1,11 @@
 /** Streams made of a list of choices, each a byte: sound ones with a model of what they hold, or with one thing wrong. */
-import { Marked } from "../marked.ts";
-import { deviceTail, footer, frame, pageOf, section } from "../sound.ts";
+import { Marked } from "../../marked.ts";
+import { deviceTail, footer, frame, pageOf, section } from "../../sound.ts";
 import type { PlainPages } from "./plain-stream.ts";
+import { Choices } from "./shared.ts";
 
 const pageSize = 1024;
 const names = ["ram", "r", "a-longer-name", "\x1b[31m"];
-
-class Choices {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get left(): boolean {
-    return this.#at < this.#bytes.length;
-  }
-
-  below(limit: number): number {
-    return (this.#bytes[this.#at++] ?? 0) % limit;
-  }
-}
 
 /** @returns `model` is null when something is wrong with the stream, or may be */
 export function structured(input: Uint8Array): { readonly bytes: Uint8Array; readonly model: PlainPages | null } {
