@@ -20,6 +20,7 @@ _fixedram() {
     word=${COMP_WORDS[i]}
     case $command:$word in
       resume:--) _fixedram_tail $((i + 1)); return ;;
+      clone:--) _fixedram_tail $((i + 1)); return ;;
       :-*) ;;
       :*) command=$word ;;
     esac
@@ -42,6 +43,13 @@ _fixedram() {
     resume:--push-rate) :; return ;;
     resume:--events) _fixedram_files; return ;;
     resume:--offset) :; return ;;
+    clone:--count) :; return ;;
+    clone:--overlay-dir) _fixedram_folders; return ;;
+    clone:--id) :; return ;;
+    clone:--socket-dir) _fixedram_folders; return ;;
+    clone:--prefetch) _fixedram_files; return ;;
+    clone:--around) :; return ;;
+    clone:--push-rate) :; return ;;
     recover:--qmp) _fixedram_files; return ;;
     recover:--around) :; return ;;
     recover:--push-rate) :; return ;;
@@ -81,6 +89,7 @@ _fixedram() {
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --socket-dir --force --json --quiet -q --help -h" ;;
       resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --offset --big-endian --json --quiet -q --help -h" ;;
+      clone) _fixedram_words "--count -n --overlay-dir --paused --run-recorded --verify --id --socket-dir --prefetch --around --push-rate --force --big-endian --json --quiet -q --help -h" ;;
       recover) _fixedram_words "--qmp --verify --around --push-rate --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--keep-index --offset --big-endian --json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --keep-index --offset --big-endian --export --json --quiet -q --help -h" ;;
@@ -107,6 +116,7 @@ _fixedram() {
   case $command in
     save) _fixedram_snapshots ;;
     resume) _fixedram_snapshots ;;
+    clone) _fixedram_snapshots ;;
     recover) _fixedram_snapshots ;;
     info) _fixedram_snapshots ;;
     map) _fixedram_snapshots ;;
@@ -125,8 +135,8 @@ _fixedram() {
     cpus) _fixedram_snapshots ;;
     gdb) _fixedram_snapshots ;;
     completions) _fixedram_words "bash zsh fish powershell" ;;
-    help) _fixedram_words "save resume recover info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions" ;;
-    "") _fixedram_words "save resume recover info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions help" ;;
+    help) _fixedram_words "save resume clone recover info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions" ;;
+    "") _fixedram_words "save resume clone recover info map view verify seal repair convert diff export read translate search strings devices cpus gdb doctor completions help" ;;
   esac
 }
 

@@ -4,6 +4,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $options = @{
     'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'resume' = @('--qmp', '--lazy', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--prefetch', '--around', '--push-rate', '--events', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
+    'clone' = @('--count', '-n', '--overlay-dir', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--prefetch', '--around', '--push-rate', '--force', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'recover' = @('--qmp', '--verify', '--around', '--push-rate', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--keep-index', '--offset', '--big-endian', '--export', '--json', '--quiet', '-q', '--help', '-h')
@@ -36,7 +37,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   $before = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition } | ForEach-Object { "$_" })
   if ($before -contains '--') { return }
   $command = @($before | Select-Object -Skip 1 | Where-Object { $_ -notlike '-*' })[0]
-  $offers = if (-not $command) { @('save', 'resume', 'recover', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'search', 'strings', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
+  $offers = if (-not $command) { @('save', 'resume', 'clone', 'recover', 'info', 'map', 'view', 'verify', 'seal', 'repair', 'convert', 'diff', 'export', 'read', 'translate', 'search', 'strings', 'devices', 'cpus', 'gdb', 'doctor', 'completions', 'help', '--version', '-V', '--help', '-h') }
     elseif ($choices.ContainsKey("$command $($before[-1])")) { $choices["$command $($before[-1])"] }
     elseif ($wordToComplete -like '-*') { $options[$command] }
     else { $choices[$command] }

@@ -20,6 +20,15 @@ export type { MemoryMap, PhysicalRange } from "./machine/memory-map.ts";
 export type { BlockRun, PhysicalMemory, PhysicalReader } from "./machine/physical.ts";
 export type { Mapped, NotMapped, PageRights, Translation, WalkStep } from "./machine/translation.ts";
 export {
+  type CloneOptions,
+  type CloneResult,
+  type CloneState,
+  type CloneStatus,
+  type Clones,
+  clone,
+  mostClones,
+} from "./operations/clone.ts";
+export {
   type ConvertOptions,
   type ConvertResult,
   type ConvertTarget,

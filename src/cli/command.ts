@@ -111,6 +111,11 @@ export class Invocation {
     };
   }
 
+  /** Something else than progress is shown on the terminal; notices are written above it. */
+  watch(view: ProgressView): void {
+    this.#view = view;
+  }
+
   /** Says something that is not the answer on standard error; each notice once. */
   notice(notice: Notice): void {
     const key = `${notice.code} ${notice.message}`;

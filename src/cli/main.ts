@@ -43,6 +43,7 @@ export const operations: Operations = {
   resume: async (options) => (await import("../operations/resume.ts")).resume(options),
   resumeLazy: async (options) => (await import("../operations/resume-lazy.ts")).resumeLazy(options),
   recover: async (options) => (await import("../operations/recover.ts")).recover(options),
+  clone: async (options) => (await import("../operations/clone.ts")).clone(options),
   info: async (file, options) => (await import("../operations/inspect.ts")).info(file, options),
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
   exportMap: async (options) => (await import("../viewer/export.ts")).exportMap(options),

@@ -1,3 +1,4 @@
+import type { CloneOptions, Clones } from "../operations/clone.ts";
 import type { ConvertOptions, ConvertResult, ConvertTarget } from "../operations/convert.ts";
 import type { DiffOptions, DiffResult } from "../operations/diff.ts";
 import type { DoctorOptions, DoctorReport } from "../operations/doctor.ts";
@@ -42,6 +43,7 @@ export interface Operations {
   resume(options: ResumeOptions): Promise<ResumeResult>;
   resumeLazy(options: LazyResumeOptions): Promise<LazyResumeResult>;
   recover(options: RecoverOptions): Promise<RecoverResult>;
+  clone(options: CloneOptions): Promise<Clones>;
   info(file: string, options: LookOptions): Promise<SnapshotInfo>;
   mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
   exportMap(options: ExportMapOptions): Promise<void>;

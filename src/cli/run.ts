@@ -13,6 +13,7 @@ import { usageError } from "./usage.ts";
 const runs: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   save: () => import("./commands/save.ts"),
   resume: () => import("./commands/resume.ts"),
+  clone: () => import("./commands/clone.ts"),
   recover: () => import("./commands/recover.ts"),
   info: () => import("./commands/info.ts"),
   map: () => import("./commands/map.ts"),

@@ -46,7 +46,7 @@ function redactArgument(argument: string, option: string): string {
 }
 
 /** Cuts at commas; a doubled comma is one in a value, and is kept doubled. */
-function splitOption(text: string): string[] {
+export function splitOption(text: string): string[] {
   const parts: string[] = [];
   let part = "";
   for (let i = 0; i < text.length; i++) {

@@ -120,6 +120,18 @@ const KEPT = 16 * 1024;
 /** Milliseconds between SIGTERM and SIGKILL. */
 const PATIENCE = 5000;
 
+/** Ends of QEMUs that go with this process. One listener for all: there may be many. */
+const tied = new Set<() => void>();
+
+function endWithUs(kill: () => void): void {
+  if (tied.size === 0) process.once("exit", endTied);
+  tied.add(kill);
+}
+
+function endTied(): void {
+  for (const kill of tied) kill();
+}
+
 /** A child process with its last words. Also used for short runs (probe.ts). */
 export class Running {
   readonly ended: Promise<QemuEnd>;
@@ -145,7 +157,7 @@ export class Running {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       detached: !tether,
     });
-    if (tether) process.once("exit", this.#kill);
+    if (tether) endWithUs(this.#kill);
     if (options.input !== "pipe") this.child.stdout?.on("data", (chunk: Buffer) => this.#keep(chunk));
     this.child.stderr?.on("data", (chunk: Buffer) => {
       this.#keep(chunk);
@@ -182,7 +194,8 @@ export class Running {
   }
 
   untether(): void {
-    process.off("exit", this.#kill);
+    tied.delete(this.#kill);
+    if (tied.size === 0) process.off("exit", endTied);
   }
 
   words(): string {

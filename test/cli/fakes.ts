@@ -1,6 +1,7 @@
 import type { Operations } from "../../src/cli/operations.ts";
 import { run } from "../../src/cli/run.ts";
 import type { Surroundings } from "../../src/cli/terminal.ts";
+import type { CloneStatus, Clones } from "../../src/operations/clone.ts";
 import type { ConvertResult } from "../../src/operations/convert.ts";
 import type { DiffResult } from "../../src/operations/diff.ts";
 import type { DoctorReport } from "../../src/operations/doctor.ts";
@@ -67,6 +68,41 @@ export const lazilyResumed: LazyResumeResult = {
   age: 93_600_000,
   notices: [],
   process: null,
+};
+
+const firstClone: CloneStatus = {
+  ...{ number: 1, state: "loaded", pid: 4711, qmp: "/run/fixedram-a/qmp.sock", bytes: 211 * MiB, total: 211 * MiB },
+  ...{ faults: 820, recoveries: 0, runState: "running", latency, error: null, end: null },
+  times: { ready: 140, running: 12, complete: 1300 },
+  overlays: ["/tmp/fixedram-clones-a/web-1-drive0.qcow2"],
+};
+const secondClone: CloneStatus = {
+  ...firstClone,
+  ...{ number: 2, state: "failed", bytes: 4 * MiB, latency: null },
+  times: { ready: 150, running: null, complete: null },
+  error: { code: "qemu.exited", message: "QEMU ended before it could be spoken to (code 1)", said: "Address in use" },
+};
+
+export const cloned: Clones = {
+  result: {
+    path: "web.fram",
+    uuid: saved.uuid,
+    snapshot: saved.id,
+    clones: [firstClone],
+    overlays: { folder: "/tmp/fixedram-clones-a", kept: false },
+    times: { running: 160, total: 1500 },
+    notices: [],
+  },
+  clones: [firstClone],
+  ended: Promise.resolve(),
+  end: async () => undefined,
+};
+
+/** One of two has failed. */
+export const clonedInPart: Clones = {
+  ...cloned,
+  result: { ...cloned.result, clones: [firstClone, secondClone] },
+  clones: [firstClone, secondClone],
 };
 
 export const recovered: RecoverResult = {
@@ -377,6 +413,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     resume: refuse("resume"),
     resumeLazy: refuse("resumeLazy"),
     recover: refuse("recover"),
+    clone: refuse("clone"),
     info: refuse("info"),
     mapOf: refuse("mapOf"),
     exportMap: refuse("exportMap"),
@@ -404,6 +441,7 @@ export const fakes: Operations = {
   resume: async () => resumed,
   resumeLazy: async () => lazilyResumed,
   recover: async () => recovered,
+  clone: async ({ file }) => ({ ...cloned, result: { ...cloned.result, path: file } }),
   info: async (path) => ({ ...inspected, path }),
   mapOf: async () => mapped,
   seal: async ({ file }) => ({ ...sealed, path: file }),

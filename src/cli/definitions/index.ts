@@ -3,6 +3,7 @@
  * they cannot disagree; a test holds docs/cli.md to it.
  */
 
+import { clone } from "./clone.ts";
 import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
 import { cpus } from "./cpus.ts";
@@ -32,6 +33,7 @@ export const summary = "Saves a running QEMU guest into one file with every page
 export const commands: readonly CommandDefinition[] = [
   save,
   resume,
+  clone,
   recover,
   info,
   map,

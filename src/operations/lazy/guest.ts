@@ -36,6 +36,8 @@ export interface Serving {
   readonly meta: SnapshotMeta | null;
   readonly keeper: ServerSource;
   readonly place: Pick<ServeJob, "guest" | "threads" | "readAhead">;
+  /** Its first touches become the snapshot's working set. */
+  readonly records: boolean;
 }
 
 /** A guest that has all of its memory. */
@@ -123,7 +125,7 @@ export class LazyGuest {
   /** Looks at everything that may be in the way, then changes QEMU's settings; nothing runs yet. */
   async #prepare(destination: Destination) {
     const { client } = destination;
-    const { file, meta, place } = this.#serving;
+    const { file, meta, place, records } = this.#serving;
     const { snapshot } = file;
     const [facts, blocks, before] = await Promise.all([
       inspectGuest(client, { cpuFlags: false }),
@@ -141,7 +143,7 @@ export class LazyGuest {
       around: this.#options.around ?? usualAround,
       pushRate: this.#options.pushRate ?? null,
       prefetch: workset.prefetch,
-      record: workset.record,
+      record: records ? workset.record : null,
       watch: this.#options.onActivity !== undefined,
     };
     try {

@@ -118,37 +118,45 @@ export class LazyLoad {
    */
   async begin(signal?: AbortSignal): Promise<void> {
     const { client } = this.#destination;
-    await this.#server.opened;
+    await this.#opened();
     const path = this.#folder.socket("incoming.sock");
     const since = client.sequence;
     await incoming(client, { uri: `unix:${path}` });
-    this.#follow(this.#server);
     const abort = () => this.#changed();
     signal?.addEventListener("abort", abort, { once: true });
+    void client
+      .waitForEvent(({ event }) => event === "RESUME", { since })
+      .then(
+        () => this.#run(),
+        () => {},
+      );
     try {
-      this.#server.serve({ ...this.#job, mode: "begin", socket: path }, (message) => this.#hear(message));
-      const resumed = client
-        .waitForEvent(({ event }) => event === "RESUME", { since })
-        .then(
-          () => this.#run(),
-          () => {},
-        );
-      await this.#until(() => {
-        if (signal?.aborted === true) throw signal.reason;
-        return this.#running || this.#loaded || this.#over();
-      });
-      if (!this.#running && this.#loaded) await this.#untilIn(signal);
-      if (!this.#running) await this.#beforeRun();
-      void resumed;
+      for (;;) {
+        this.#follow(this.#server);
+        this.#server.serve({ ...this.#job, mode: "begin", socket: path }, (message) => this.#hear(message));
+        await this.#until(() => {
+          if (signal?.aborted === true) throw signal.reason;
+          return this.#running || this.#loaded || this.#over();
+        });
+        if (!this.#running && this.#loaded) await this.#untilIn(signal);
+        if (this.#running) return;
+        if (!(await this.#nobodyCame())) return await this.#beforeRun();
+        this.#server = await this.#keeper.instead(this.#server);
+      }
     } finally {
       signal?.removeEventListener("abort", abort);
     }
   }
 
+  /** The page server ended before it had connected: QEMU still listens, and can be served by another. */
+  async #nobodyCame(): Promise<boolean> {
+    return this.#serverEnd !== null && !this.#gone && (await this.#migration()).status === "setup";
+  }
+
   /** Of a guest that waits for a page server: what begin() is for a new one. @throws FixedramError */
   async recover(): Promise<void> {
     this.#running = true;
-    await this.#server.opened;
+    await this.#opened();
     this.#follow(this.#server);
     await this.#recoverOnce();
   }
@@ -171,6 +179,17 @@ export class LazyLoad {
       bytes = Math.max(bytes, now);
       if (inVain > MOST_IN_VAIN) throw this.#failure ?? this.#serverEnd ?? new Error("nothing was lost");
       await this.#recoverOnce();
+    }
+  }
+
+  /** Has a page server with the file open. Until QEMU listens, one that is killed costs nothing. */
+  async #opened(): Promise<void> {
+    try {
+      await this.#server.opened;
+    } catch (error) {
+      if (!(error instanceof FixedramError && error.code === "system.page-server")) throw error;
+      await this.#server.ended;
+      this.#server = await this.#keeper.instead(this.#server);
     }
   }
 

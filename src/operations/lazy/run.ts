@@ -43,7 +43,7 @@ export class LazyRun {
       const ready = this.#reporter.elapsed;
       try {
         const place = { guest: 0, threads: false, readAhead: usualReadAhead };
-        const serving = { file, meta, keeper, place };
+        const serving = { file, meta, keeper, place, records: true };
         const guest = new LazyGuest(this.#options, serving, this.#reporter, ({ bytes, total }) =>
           this.#moved(bytes, total),
         );

@@ -1,0 +1,215 @@
+import { availableParallelism } from "node:os";
+import { FixedramError } from "../../errors.ts";
+import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { withOverlays } from "../../qemu/disk-arguments.ts";
+import { ownArguments } from "../../qemu/own-arguments.ts";
+import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
+import { type CloneOptions, type CloneResult, type CloneStatus, type Clones, mostClones } from "../clone.ts";
+import { type LazyFile, openLazyFile } from "../lazy/file.ts";
+import { ServerKeeper } from "../lazy/keeper.ts";
+import { usualReadAhead } from "../lazy/protocol.ts";
+import type { Notice } from "../progress.ts";
+import { Reporter } from "../reporter.ts";
+import { recordedCommand, recordOf, requireOneWay } from "../resume/choose.ts";
+import { requireVerified } from "../resume/verified.ts";
+import { Member, type MemberPlan } from "./member.ts";
+import { Overlays, writableDisks } from "./overlays.ts";
+import { sharedByClones } from "./shared.ts";
+
+/** Bytes that the page server's threads read ahead, all together. */
+const allReadAhead = 64 * 2 ** 20;
+
+/** Guests from one snapshot: what they share is opened and started once, then each goes its own way. */
+export class CloneRun {
+  readonly #options: CloneOptions;
+  readonly #reporter: Reporter;
+  readonly #told = new Set<string>();
+  #members: readonly Member[] = [];
+  #file: LazyFile | null = null;
+  #keeper: ServerKeeper | null = null;
+  #overlays: Overlays | null = null;
+  #folder: PrivateFolder | null = null;
+  #running: number | null = null;
+
+  constructor(options: CloneOptions) {
+    this.#options = options;
+    this.#reporter = new Reporter(options, () => {
+      const all = this.#members.map(({ status }) => status);
+      const sum = (each: (status: CloneStatus) => number) => all.reduce((total, status) => total + each(status), 0);
+      return { bytes: sum(({ bytes }) => bytes), total: sum(({ total }) => total), round: 0 };
+    });
+  }
+
+  async go(): Promise<Clones> {
+    const { signal, count } = this.#options;
+    if (!Number.isSafeInteger(count) || count < 1 || count > mostClones) {
+      throw new FixedramError("usage.bad-number", "that is no number of clones", {
+        expected: `1 to ${mostClones}`,
+        found: String(count),
+      });
+    }
+    requireOneWay(this.#options);
+    try {
+      const { plans, file, meta } = await this.#prepare();
+      const keeper = new ServerKeeper(file.held);
+      this.#keeper = keeper;
+      this.#reporter.enter("start");
+      this.#members = plans.map((plan) => this.#member(plan, file, meta, keeper));
+      await this.#loadAll();
+      if (signal?.aborted === true) throw signal.reason;
+      await this.#noMoreServing();
+      this.#reporter.enter("finish");
+      return this.#clones(file.key, meta);
+    } catch (error) {
+      await this.#endAll();
+      throw error;
+    }
+  }
+
+  /** Everything that may be refused for all of them, before any QEMU is started. */
+  async #prepare() {
+    const { file: path, signal, verify, bigEndian, socketDir } = this.#options;
+    this.#reporter.enter("preflight");
+    // Pages are checked one by one, as they are served.
+    await requireVerified({ ...this.#options, verify: false });
+    this.#folder = makePrivateFolder(socketDir);
+    const file = await openLazyFile(path, this.#folder, verify === true, {
+      ...(bigEndian === undefined ? {} : { bigEndian }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    this.#file = file;
+    const meta = recordOf(file.snapshot, this.#notice);
+    const { argv, cwd } = await this.#command(meta);
+    const plans = await this.#plans(argv, cwd, meta);
+    for (const notice of sharedByClones(argv, meta)) this.#notice(notice);
+    return { plans, file, meta };
+  }
+
+  async #command(
+    meta: SnapshotMeta | null,
+  ): Promise<{ readonly argv: readonly string[]; readonly cwd: string | null }> {
+    const { command } = this.#options;
+    return command === undefined ? recordedCommand(this.#options, meta) : { argv: command, cwd: null };
+  }
+
+  async #plans(argv: readonly string[], cwd: string | null, meta: SnapshotMeta | null): Promise<readonly MemberPlan[]> {
+    const { file, count, overlayDir, signal } = this.#options;
+    const folder = cwd ?? process.cwd();
+    const own = Array.from({ length: count }, (_, i) => ownArguments(argv, i + 1));
+    const disks = writableDisks(meta?.disks ?? []);
+    const probe = disks.map(({ path }) => ({ image: path, overlay: "" }));
+    const named = withOverlays(own[0]?.argv ?? argv, folder, probe).replaced;
+    const mine = disks.filter(({ path }) => named.has(path));
+    for (const { device, path } of disks) {
+      if (named.has(path)) continue;
+      const message = `Disk ${device} (${path}) is not in the command, so there is no overlay for it.`;
+      this.#notice({ level: "note", code: "no-overlay", message });
+    }
+    const plan = { file, disks: mine, count, folder: overlayDir };
+    const overlays = mine.length === 0 ? null : await Overlays.make(plan, argv[0] ?? "", signal);
+    this.#overlays = overlays;
+    this.#tellOwn(overlays, own[0]?.numbered ?? []);
+    const commands = own.map((each, i) => withOverlays(each.argv, folder, overlays?.of(i + 1) ?? []).argv);
+    return commands.map((each, i) => ({
+      number: i + 1,
+      argv: each,
+      others: commands.filter((_, other) => other !== i),
+      cwd,
+      overlays: (overlays?.of(i + 1) ?? []).map(({ overlay }) => overlay),
+    }));
+  }
+
+  #tellOwn(overlays: Overlays | null, numbered: readonly string[]): void {
+    if (overlays !== null) {
+      const then = overlays.kept ? "they stay there" : "they are removed when the last clone has ended";
+      const message = `Each clone writes to overlays of its own in ${overlays.folder}; ${then}.`;
+      this.#notice({ level: "note", code: "overlays", message });
+    }
+    if (numbered.length === 0) return;
+    const message = `What all clones would have used has their number behind it: ${numbered.join(", ")} and so on.`;
+    this.#notice({ level: "note", code: "numbered", message });
+  }
+
+  #member(plan: MemberPlan, file: LazyFile, meta: SnapshotMeta | null, keeper: ServerKeeper): Member {
+    const { onClone, count } = this.#options;
+    const readAhead = Math.min(usualReadAhead, Math.floor(allReadAhead / count));
+    // The first one's working set is that of all.
+    const serving = {
+      ...{ file, meta, keeper, records: plan.number === 1 },
+      place: { guest: plan.number, threads: true, readAhead },
+    };
+    return new Member(plan, this.#options, serving, this.#notice, (status) => {
+      const ran = this.#members.every(({ status: { state } }) => state !== "starting" && state !== "loading");
+      if (ran && status.state !== "failed") this.#running ??= this.#reporter.elapsed;
+      onClone?.(status);
+      this.#reporter.report();
+    });
+  }
+
+  /** As many QEMUs at once as get on with it; what is left begins when one runs, or has failed. */
+  async #loadAll(): Promise<void> {
+    const waiting = [...this.#members];
+    const loads: Promise<void>[] = [];
+    const lane = async () => {
+      for (let member = waiting.shift(); member !== undefined; member = waiting.shift()) {
+        if (this.#options.signal?.aborted === true) return;
+        const load = member.load();
+        loads.push(load);
+        await Promise.race([load, member.running]);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.max(8, 2 * availableParallelism()) }, lane));
+    await Promise.all(loads);
+  }
+
+  #clones(snapshot: string, meta: SnapshotMeta | null): Clones {
+    const statuses = () => this.#members.map(({ status }) => status);
+    const total = this.#reporter.elapsed;
+    const overlays = this.#overlays === null ? null : { folder: this.#overlays.folder, kept: this.#overlays.kept };
+    const result: CloneResult = {
+      path: this.#options.file,
+      uuid: meta?.uuid ?? null,
+      snapshot,
+      clones: statuses(),
+      overlays,
+      times: { running: this.#running, total },
+      notices: this.#reporter.notices,
+    };
+    const end = () => this.#endAll();
+    this.#options.signal?.addEventListener("abort", () => void end(), { once: true });
+    const ended = Promise.all(this.#members.map(({ gone }) => gone)).then(end);
+    return {
+      result,
+      get clones() {
+        return statuses();
+      },
+      ended,
+      end,
+    };
+  }
+
+  async #noMoreServing(): Promise<void> {
+    await this.#keeper?.stop();
+    this.#keeper = null;
+    await this.#file?.close();
+    this.#file = null;
+    this.#folder?.remove();
+    this.#folder = null;
+  }
+
+  async #endAll(): Promise<void> {
+    await Promise.all(this.#members.map((member) => member.end()));
+    await this.#noMoreServing();
+    // What a guest has never written to is of no use to anybody.
+    const ran = this.#members.some(({ status }) => status.times.running !== null);
+    if (!ran || this.#overlays?.kept === false) this.#overlays?.remove();
+  }
+
+  /** Each once: what one clone is told concerns all. */
+  readonly #notice = (notice: Notice): void => {
+    const key = `${notice.code} ${notice.message}`;
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.#reporter.notice(notice);
+  };
+}
