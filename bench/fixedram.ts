@@ -28,11 +28,11 @@ export interface Command {
 let number = 0;
 
 /** Starts a command. @param folder for the note of what its processes use */
-export function fixedram(args: readonly string[], folder: string): Command {
+export function fixedram(args: readonly string[], folder: string, stderr: "inherit" | "pipe" = "inherit"): Command {
   number++;
   const note = join(folder, `usage-${number}`);
   const child = start([process.execPath, join(ROOT, "bin", "fixedram"), ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", stderr],
     env: {
       ...process.env,
       FIXEDRAM_BENCH_USAGE: note,

@@ -1,8 +1,10 @@
 /**
  * npm run bench -- [--quick] [--qemu old|new] [--only NAME[,NAME]] [--runs N] [--size MIB] [--disk FOLDER]
- *   [--transport T]
+ *   [--transport T] [--snapshots FOLDER]
  *
- * Names: save-tmpfs, save-disk, resume, convert (with resume), memory, search, diff. A table on stderr, one JSON object on stdout. Everything it writes lies in
+ * Names: save-tmpfs, save-disk, resume, convert (with resume), memory, search, diff, lazy (or one of lazy-running, lazy-output,
+ * lazy-checksum), clone. With --snapshots the guests of lazy and clone are kept in that folder for the next time. A table on stderr, one
+ * JSON object on stdout. Everything else it writes lies in
  * temporary folders.
  */
 import { rmSync } from "node:fs";
@@ -10,8 +12,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Qemu, qemus } from "../test/qemu/harness/qemus.ts";
+import { cloneContest } from "./clone.ts";
 import { convertContests } from "./convert.ts";
 import { BenchGuest, loader, randomGuest, writeRandom } from "./guest.ts";
+import { checksumContest, outputContest, runningContest, savedGuest } from "./lazy.ts";
 import { diffContests, searchContests } from "./look.ts";
 import { filesystemOf, machineFacts } from "./machine.ts";
 import { type Comparison, type Contest, compare } from "./measure.ts";
@@ -30,12 +34,14 @@ const { values } = parseArgs({
     size: { type: "string" },
     disk: { type: "string", default: tmpdir() },
     transport: { type: "string" },
+    snapshots: { type: "string" },
   },
 });
 const quick = values.quick;
 const runs = Number(values.runs ?? (quick ? 5 : 7));
 const size = Number(values.size ?? (quick ? 256 : 1024));
-const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,convert,memory,search,diff").split(","));
+const wanted = new Set((values.only ?? "save-tmpfs,save-disk,resume,convert,memory,search,diff,lazy,clone").split(","));
+if (wanted.has("lazy")) for (const name of ["lazy-running", "lazy-output", "lazy-checksum"]) wanted.add(name);
 const chosen = qemus().filter(({ label }) => values.qemu === undefined || values.qemu === label);
 const memory = temporaryFolder("/dev/shm");
 const disk = temporaryFolder(values.disk);
@@ -45,6 +51,7 @@ const memoryUses: MemoryUse[] = [];
 const failures: string[] = [];
 for (const qemu of chosen) {
   await part(() => speed(qemu));
+  await part(() => instant(qemu));
   if (wanted.has("memory")) {
     for (const guest of quick ? ([512] as const) : ([512, 8192] as const)) {
       say(`QEMU ${qemu.version}: memory, guest of ${guest} MiB`);
@@ -122,6 +129,25 @@ async function speed(qemu: Qemu): Promise<void> {
     for (const path of [saved.fixedram, saved.stream]) rmSync(path);
   } finally {
     await guest.end();
+  }
+}
+
+/** Instant resume. The file lies on a disk: it has to be taken out of the page cache. */
+async function instant(qemu: Qemu): Promise<void> {
+  const folder = values.snapshots ?? disk;
+  const guest = (kind: "boot" | "linux", mib: number) => savedGuest(qemu, kind, mib, folder);
+  const parts: readonly (readonly [name: string, work: () => Promise<Contest>])[] = [
+    ["lazy-running", async () => runningContest(await guest("boot", 512), qemu.version, disk)],
+    ["lazy-running", async () => runningContest(await guest("boot", quick ? 1024 : 4096), qemu.version, disk)],
+    ["lazy-output", async () => outputContest(await guest("linux", 512), qemu.version, disk, false)],
+    ["lazy-output", async () => outputContest(await guest("linux", 512), qemu.version, disk, true)],
+    ["lazy-checksum", async () => checksumContest(await guest("boot", 512), qemu.version, disk)],
+    ["clone", async () => cloneContest(await guest("boot", 512), qemu.version, disk, 8)],
+  ];
+  for (const [name, work] of parts) {
+    if (!wanted.has(name)) continue;
+    say(`QEMU ${qemu.version}: ${name}`);
+    await run(await work());
   }
 }
 

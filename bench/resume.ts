@@ -76,7 +76,7 @@ async function peerResume(guest: GuestOptions, file: string, bootId: string, fol
 }
 
 /** Milliseconds from `began` until the guest runs; the same onlooker for both sides. */
-async function running(qmpPath: string, child: Child, log: string, began: number): Promise<number> {
+export async function running(qmpPath: string, child: Child, log: string, began: number): Promise<number> {
   const qmp = await observe(qmpPath, child, log);
   const runs = qmp.waitForEvent(({ event }) => event === "RESUME", { since: 0, timeout: 120_000 });
   const { status } = await queryStatus(qmp);

@@ -16,9 +16,7 @@ interface Saved {
 
 async function saved(one: Qemu, kind: "boot" | "linux" = "boot"): Promise<Saved> {
   const guest = await startGuest(
-    kind === "boot"
-      ? { qemu: one, kind, memory: 96, still: 48, dirtyRate: 4 }
-      : { qemu: one, kind, machine: "q35" },
+    kind === "boot" ? { qemu: one, kind, memory: 96, still: 48, dirtyRate: 4 } : { qemu: one, kind, machine: "q35" },
   );
   const before = await guest.ready(120_000);
   const file = join(testFolder(), "guest.fram");
