@@ -3,7 +3,6 @@ import { queryDisks } from "../../qemu/disks.ts";
 import type { CloneStatus } from "../clone.ts";
 import type { LazyGuestOptions, Serving } from "../lazy/guest.ts";
 import { LazyGuest } from "../lazy/guest.ts";
-import type { ServerKeeper } from "../lazy/keeper.ts";
 import { errorJson } from "../lazy/session.ts";
 import type { Notice } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
@@ -23,16 +22,12 @@ export interface MemberPlan {
   readonly overlays: readonly string[];
 }
 
-export interface MemberServing extends Serving {
-  readonly keeper: ServerKeeper;
-}
-
 /** One clone: its QEMU, its guest's loading, and what can be told of it. */
 export class Member {
   status: CloneStatus;
   readonly #plan: MemberPlan;
   readonly #options: LazyGuestOptions;
-  readonly #serving: MemberServing;
+  readonly #serving: Serving;
   readonly #notice: (notice: Notice) => void;
   readonly #tell: (status: CloneStatus) => void;
   #destination: Destination | null = null;
@@ -46,7 +41,7 @@ export class Member {
   constructor(
     plan: MemberPlan,
     options: LazyGuestOptions,
-    serving: MemberServing,
+    serving: Serving,
     notice: (notice: Notice) => void,
     tell: (status: CloneStatus) => void,
   ) {
@@ -93,9 +88,8 @@ export class Member {
     this.#set({ state: "starting", pid: null, qmp: null });
     const destination = await this.#start(argv, cwd);
     const ready = reporter.elapsed;
-    const { keeper, meta } = this.#serving;
+    const { meta } = this.#serving;
     requireOwnDisks(await queryDisks(destination.client, destination.process), meta, this.#plan.others);
-    if (!keeper.server.alive) await keeper.instead(keeper.server);
     const { pid = null, qmp = null } = destination.started ?? {};
     this.#set({ state: "loading", pid, qmp, times: { ready, running: null, complete: null } });
     const guest = new LazyGuest(this.#withNews(), this.#serving, reporter, ({ bytes, total, faults, latency }) =>

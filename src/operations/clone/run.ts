@@ -6,12 +6,10 @@ import { ownArguments } from "../../qemu/own-arguments.ts";
 import { makePrivateFolder, type PrivateFolder } from "../../qemu/private-folder.ts";
 import { type CloneOptions, type CloneResult, type CloneStatus, type Clones, mostClones } from "../clone.ts";
 import { type LazyFile, openLazyFile } from "../lazy/file.ts";
-import { ServerKeeper } from "../lazy/keeper.ts";
 import { usualReadAhead } from "../lazy/protocol.ts";
 import type { Notice } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
 import { recordedCommand, recordOf, requireOneWay } from "../resume/choose.ts";
-import { requireVerified } from "../resume/verified.ts";
 import { Member, type MemberPlan } from "./member.ts";
 import { Overlays, writableDisks } from "./overlays.ts";
 import { sharedByClones } from "./shared.ts";
@@ -26,7 +24,6 @@ export class CloneRun {
   readonly #told = new Set<string>();
   #members: readonly Member[] = [];
   #file: LazyFile | null = null;
-  #keeper: ServerKeeper | null = null;
   #overlays: Overlays | null = null;
   #folder: PrivateFolder | null = null;
   #running: number | null = null;
@@ -51,10 +48,8 @@ export class CloneRun {
     requireOneWay(this.#options);
     try {
       const { plans, file, meta } = await this.#prepare();
-      const keeper = new ServerKeeper(file.held);
-      this.#keeper = keeper;
       this.#reporter.enter("start");
-      this.#members = plans.map((plan) => this.#member(plan, file, meta, keeper));
+      this.#members = plans.map((plan) => this.#member(plan, file, meta));
       await this.#loadAll();
       if (signal?.aborted === true) throw signal.reason;
       await this.#noMoreServing();
@@ -68,15 +63,9 @@ export class CloneRun {
 
   /** Everything that may be refused for all of them, before any QEMU is started. */
   async #prepare() {
-    const { file: path, signal, verify, bigEndian, socketDir } = this.#options;
     this.#reporter.enter("preflight");
-    // Pages are checked one by one, as they are served.
-    await requireVerified({ ...this.#options, verify: false });
-    this.#folder = makePrivateFolder(socketDir);
-    const file = await openLazyFile(path, this.#folder, verify === true, {
-      ...(bigEndian === undefined ? {} : { bigEndian }),
-      ...(signal === undefined ? {} : { signal }),
-    });
+    this.#folder = makePrivateFolder(this.#options.socketDir);
+    const file = await openLazyFile(this.#options, this.#folder);
     this.#file = file;
     const meta = recordOf(file.snapshot, this.#notice);
     const { argv, cwd } = await this.#command(meta);
@@ -130,12 +119,12 @@ export class CloneRun {
     this.#notice({ level: "note", code: "numbered", message });
   }
 
-  #member(plan: MemberPlan, file: LazyFile, meta: SnapshotMeta | null, keeper: ServerKeeper): Member {
+  #member(plan: MemberPlan, file: LazyFile, meta: SnapshotMeta | null): Member {
     const { onClone, count } = this.#options;
     const readAhead = Math.min(usualReadAhead, Math.floor(allReadAhead / count));
     // The first one's working set is that of all.
     const serving = {
-      ...{ file, meta, keeper, records: plan.number === 1 },
+      ...{ file, meta, records: plan.number === 1 },
       place: { guest: plan.number, threads: true, readAhead },
     };
     return new Member(plan, this.#options, serving, this.#notice, (status) => {
@@ -189,8 +178,6 @@ export class CloneRun {
   }
 
   async #noMoreServing(): Promise<void> {
-    await this.#keeper?.stop();
-    this.#keeper = null;
     await this.#file?.close();
     this.#file = null;
     this.#folder?.remove();

@@ -3,51 +3,58 @@ import type { Snapshot } from "../../containers/snapshot.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import { FileStore } from "../../storage/file-store.ts";
 import { openSnapshot } from "../open.ts";
-import { HeldFile } from "./page-server.ts";
+import { requireVerified } from "../resume/verified.ts";
+import type { ResumeOptions } from "../resume.ts";
+import { ServerKeeper } from "./keeper.ts";
 import { snapshotKey } from "./served-file.ts";
 
-/** A snapshot that was looked at, and is held open for its page servers. */
+/** A snapshot that was checked and looked at, held open for its page servers, of which one is started. */
 export interface LazyFile {
   readonly snapshot: Snapshot;
-  readonly held: HeldFile;
+  readonly keeper: ServerKeeper;
   readonly key: string;
+  /** Ends the page server too. */
   close(): Promise<void>;
 }
 
 /**
  * Opens a snapshot for being served. A stream without fixed places is read through here, once; its page servers get the index.
  *
- * @throws FixedramError of openSnapshot
+ * @throws FixedramError of requireVerified and openSnapshot
  */
 export async function openLazyFile(
-  path: string,
+  options: Pick<ResumeOptions, "file" | "id" | "verify" | "bigEndian" | "signal" | "force">,
   folder: PrivateFolder,
-  verify: boolean,
-  options: {
-    readonly onRead?: (bytes: number, total: number) => void;
-    readonly bigEndian?: boolean;
-    readonly signal?: AbortSignal;
-  },
+  onRead: (bytes: number, total: number) => void = () => {},
 ): Promise<LazyFile> {
+  const { file: path, verify, bigEndian, signal } = options;
   const store = FileStore.open(path);
+  // A process takes longer to start than the file to be looked at.
+  const keeper = new ServerKeeper(store.fd);
   const index = folder.socket("pages-of-stream");
   try {
-    const snapshot = await openSnapshot(store, { ...options, index: "keep", indexPath: index });
-    const held = new HeldFile(
-      { path, identity: store.identity, index, verify, bigEndian: options.bigEndian ?? null },
-      store.fd,
-    );
+    // Pages are checked one by one, as they are served.
+    await requireVerified({ ...options, verify: false });
+    const snapshot = await openSnapshot(store, {
+      ...{ index: "keep", indexPath: index, onRead },
+      ...(bigEndian === undefined ? {} : { bigEndian }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const { identity } = store;
+    keeper.open({ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null });
     return {
       snapshot,
-      held,
+      keeper,
       key: snapshotKey(snapshot),
       close: async () => {
+        await keeper.stop();
         await snapshot.close();
         await store.close();
         rmSync(index, { force: true });
       },
     };
   } catch (error) {
+    await keeper.stop();
     await store.close();
     throw error;
   }

@@ -18,7 +18,7 @@ import { runAsLibvirtWould } from "../resume/ran.ts";
 import type { LazyResumeOptions, LazyResumeResult, LazyTimes } from "../resume-lazy.ts";
 import type { LazyFile } from "./file.ts";
 import { hostPageSize } from "./host-pages.ts";
-import { LazyLoad, type LoadEnd, type ServerSource } from "./load.ts";
+import { LazyLoad, type LoadEnd } from "./load.ts";
 import { removeNote, writeNote } from "./note.ts";
 import { excluded, largePages, noUserfaultfd, preflight } from "./preflight.ts";
 import type { ServeJob, ServeStatus } from "./protocol.ts";
@@ -34,7 +34,6 @@ export type LazyGuestOptions = Omit<LazyResumeOptions, "qmp" | "runRecorded" | "
 export interface Serving {
   readonly file: LazyFile;
   readonly meta: SnapshotMeta | null;
-  readonly keeper: ServerSource;
   readonly place: Pick<ServeJob, "guest" | "threads" | "readAhead">;
   /** Its first touches become the snapshot's working set. */
   readonly records: boolean;
@@ -75,7 +74,7 @@ export class LazyGuest {
   async into(destination: Destination, ready: number): Promise<LazyGuestEnd> {
     const { client, process: qemu } = destination;
     const { signal } = this.#options;
-    const { file, keeper } = this.#serving;
+    const { file } = this.#serving;
     const sockets = makeMeetingFolder(qemu, this.#options.socketDir).folder;
     let before: MigrationSettings | null = null;
     let load: LazyLoad | null = null;
@@ -83,7 +82,7 @@ export class LazyGuest {
       const prepared = await this.#prepare(destination);
       before = prepared.before;
       this.#reporter.enter("load");
-      load = new LazyLoad(destination, keeper, prepared.job, sockets, {
+      load = new LazyLoad(destination, file.keeper, prepared.job, sockets, {
         onStatus: this.#onStatus,
         onNotice: this.#reporter.notice,
         onActivity: this.#options.onActivity,

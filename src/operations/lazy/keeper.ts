@@ -6,14 +6,22 @@ const MOST_TRIES = 20;
 
 /** Keeps one page server alive for all guests that are loaded from a file. */
 export class ServerKeeper {
-  readonly #file: HeldFile;
+  readonly #fd: number;
+  #file: HeldFile | null = null;
   #server: PageServer;
   /** Servers that were started in the place of one that ended. */
   restarts = 0;
 
-  constructor(file: HeldFile) {
+  /** Starts the first server at once. @param fd see {@link PageServer} */
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#server = new PageServer(fd);
+  }
+
+  /** What they serve: to be told once, when the file has been looked at. */
+  open(file: HeldFile): void {
     this.#file = file;
-    this.#server = new PageServer(file);
+    this.#server.open(file);
   }
 
   get server(): PageServer {
@@ -30,7 +38,8 @@ export class ServerKeeper {
     for (let tries = 1; ; tries++) {
       if (!this.#server.alive) {
         this.restarts++;
-        this.#server = new PageServer(this.#file);
+        this.#server = new PageServer(this.#fd);
+        if (this.#file !== null) this.#server.open(this.#file);
       }
       const server = this.#server;
       try {

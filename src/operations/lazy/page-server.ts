@@ -12,17 +12,8 @@ export interface ServerEnd {
   readonly signal: string | null;
 }
 
-/** A file that is held open for page servers: each of them gets that very file, whatever has its name by then. */
-export class HeldFile {
-  readonly fd: number;
-  readonly toServe: FileToServe;
-
-  /** @param fd stays open as long as servers may be started */
-  constructor(file: Omit<FileToServe, "descriptor">, fd: number) {
-    this.fd = fd;
-    this.toServe = { ...file, descriptor: inherited };
-  }
-}
+/** A file as {@link PageServer.open} gets it: which descriptor it has there is the server's. */
+export type HeldFile = Omit<FileToServe, "descriptor">;
 
 /** One page server process. */
 export class PageServer {
@@ -32,11 +23,16 @@ export class PageServer {
   readonly #listeners = new Map<number, (message: FromServer) => void>();
   readonly #opened: Promise<void>;
 
-  constructor(file: HeldFile) {
+  /**
+   * Starts the process, which takes a while; what it serves is told later.
+   *
+   * @param fd the file, held open as long as servers may be started: each gets that very file, whatever has its name by then
+   */
+  constructor(fd: number) {
     // In a session of its own: what a terminal sends is for the supervisor, and the guest's pages come all the same.
     this.#child = spawn(process.execPath, [...entryArguments(), entryFile("operations/lazy/server")], {
       detached: true,
-      stdio: ["ignore", "ignore", "ignore", "ipc", file.fd],
+      stdio: ["ignore", "ignore", "ignore", "ipc", fd],
     });
     this.pid = this.#child.pid ?? -1;
     this.ended = new Promise((resolve) => {
@@ -53,7 +49,11 @@ export class PageServer {
       void this.ended.then((end) => reject(serverLost(end)));
     });
     this.#opened.catch(() => {});
-    this.#send({ ask: "open", file: file.toServe });
+  }
+
+  /** To be called once. */
+  open(file: HeldFile): void {
+    this.#send({ ask: "open", file: { ...file, descriptor: inherited } });
   }
 
   get alive(): boolean {

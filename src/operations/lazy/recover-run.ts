@@ -12,11 +12,9 @@ import { restoreSettings } from "../../qmp/migration-settings.ts";
 import type { RecoverOptions, RecoverResult } from "../recover.ts";
 import { Reporter } from "../reporter.ts";
 import type { Destination } from "../resume/destination.ts";
-import { requireVerified } from "../resume/verified.ts";
 import { type LazyFile, openLazyFile } from "./file.ts";
 import { abortable, usualAround } from "./guest.ts";
 import { hostPageSize } from "./host-pages.ts";
-import { ServerKeeper } from "./keeper.ts";
 import { LazyLoad } from "./load.ts";
 import { type LazyNote, readNote, removeNote } from "./note.ts";
 import { largePages } from "./preflight.ts";
@@ -32,23 +30,20 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
   let status: ServeStatus | null = null;
   const reporter = new Reporter(options, () => ({ bytes: status?.bytes ?? 0, total: status?.total ?? 0, round: 0 }));
   reporter.enter("preflight");
-  await requireVerified({ file: options.file, ...(signal === undefined ? {} : { signal }) });
   const folder = makePrivateFolder(options.socketDir);
   let file: LazyFile | null = null;
-  let keeper: ServerKeeper | null = null;
   let sockets: PrivateFolder | null = null;
   const address = parseQmpAddress(options.qmp);
   const client = await connectQmp(address, { outOfBand: true, ...(signal === undefined ? {} : { signal }) });
   try {
     await requirePaused(client, options.qmp);
-    file = await openLazyFile(options.file, folder, options.verify === true, signal === undefined ? {} : { signal });
+    file = await openLazyFile(options, folder);
     const qemu = findQemu(address);
     const note = requireSame(options, file, qemu);
-    keeper = new ServerKeeper(file.held);
     const job = await jobOf(options, client, file, note);
     reporter.enter("load");
     sockets = makeMeetingFolder(qemu, options.socketDir).folder;
-    const load = new LazyLoad(attached(client, qemu), keeper, job, sockets, {
+    const load = new LazyLoad(attached(client, qemu), file.keeper, job, sockets, {
       onStatus: (now) => {
         status = now;
         reporter.report();
@@ -75,7 +70,6 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
       notices: reporter.notices,
     };
   } finally {
-    await keeper?.stop();
     await file?.close();
     client.close();
     folder.remove();

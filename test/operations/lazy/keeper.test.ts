@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { ServerKeeper } from "../../../src/operations/lazy/keeper.ts";
-import { HeldFile } from "../../../src/operations/lazy/page-server.ts";
 import { FileStore } from "../../../src/storage/file-store.ts";
 import { encode } from "../synthetic.ts";
 
@@ -15,7 +14,8 @@ test("a server that is killed before it has the file open is replaced like any o
   writeFileSync(path, encode({ blocks: [["pc.ram", 4]], rounds: [[{ kind: "page", block: 0, page: 1, fill: 7 }]] }));
   const fd = openSync(path, "r");
   const { identity } = FileStore.open(path);
-  const keeper = new ServerKeeper(new HeldFile({ path, identity, index: null, bigEndian: null, verify: false }, fd));
+  const keeper = new ServerKeeper(fd);
+  keeper.open({ path, identity, index: null, bigEndian: null, verify: false });
   onTestFinished(async () => {
     await keeper.stop();
     closeSync(fd);
