@@ -7,7 +7,7 @@ test_needs=(
   nasm:nasm gcc:gcc /usr/include/stdio.h:libc6-dev e2fsck:e2fsprogs flock:util-linux setpriv:util-linux
   python3:python3 # QEMU's own analyze-migration.py
   bzip2:bzip2 zstd:zstd # in libvirt's images
-  gdb:gdb readelf:binutils makedumpfile:makedumpfile crash:crash drgn:python3-drgn # read what export and gdb give
+  gdb:gdb gdb-multiarch:gdb-multiarch readelf:binutils makedumpfile:makedumpfile crash:crash drgn:python3-drgn # read what export and gdb give
   chromium:chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core # for the viewer
   fish:fish zsh:zsh man:man-db # for the completions and the man page
 )

@@ -59,24 +59,60 @@ const vectorUnion = `<union id="vec128">${[
   .map(([name, type]) => `<field name="${name}" type="${type}"/>`)
   .join("")}</union>`;
 
-/** Registers of an x86-64: the features that gdb knows, and one of our own for what only a system has. */
-export function x86Description(cpu: X86Cpu): string {
+/** gdb's order for a 32-bit machine. */
+const general32: readonly X86General[] = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"];
+const name32 = (name: string) => name.replace(/^r/, "e");
+
+/** Registers of a machine that was not in long mode, with which gdb reads 32-bit programs. */
+function description32(): string {
+  const eight = Array.from({ length: 8 }, (_, i) => i);
+  const core: RegisterDescription[] = [
+    ...general32.map((name) => ({
+      name: name32(name),
+      bits: 32,
+      ...(/^r[sb]p$/.test(name) ? { type: "data_ptr" } : {}),
+    })),
+    { name: "eip", bits: 32, type: "code_ptr" },
+    { name: "eflags", bits: 32, type: "i386_eflags" },
+    ...segments.map((name) => ({ name, bits: 32 })),
+    ...stackAndControl(eight),
+  ];
+  const own = ["fs_base", "gs_base", ...system].map((name) => ({ name, bits: 32, group: "system" }));
+  return descriptionXml("i386", [
+    { name: "org.gnu.gdb.i386.core", types: flagsType, registers: core },
+    { name: "org.gnu.gdb.i386.sse", types: vectorTypes + vectorUnion, registers: sseOf(eight) },
+    { name: "fixedram.x86.system", registers: own },
+  ]);
+}
+
+const stackAndControl = (eight: readonly number[]): RegisterDescription[] => [
+  ...eight.map((i) => ({ name: `st${i}`, bits: 80, type: "i387_ext" })),
+  ...control.map((name) => ({ name, bits: 32, group: "float" })),
+];
+
+const sseOf = (vectors: readonly number[]): RegisterDescription[] => [
+  ...vectors.map((i) => ({ name: `xmm${i}`, bits: 128, type: "vec128" })),
+  { name: "mxcsr", bits: 32, group: "vector" },
+];
+
+/**
+ * Registers of an x86 machine: the features that gdb knows, and one of our own for what only a system has.
+ *
+ * @param wide the machine has a CPU in long mode
+ */
+export function x86Description(cpu: X86Cpu, wide: boolean): string {
+  if (!wide) return description32();
   const vectors = Array.from({ length: 16 }, (_, i) => i);
   const core: RegisterDescription[] = [
     ...general.map((name) => ({ name, bits: 64, ...(/^r[sb]p$/.test(name) ? { type: "data_ptr" } : {}) })),
     { name: "rip", bits: 64, type: "code_ptr" },
     { name: "eflags", bits: 32, type: "i386_eflags" },
     ...segments.map((name) => ({ name, bits: 32 })),
-    ...vectors.slice(0, 8).map((i) => ({ name: `st${i}`, bits: 80, type: "i387_ext" })),
-    ...control.map((name) => ({ name, bits: 32, group: "float" })),
-  ];
-  const sse: RegisterDescription[] = [
-    ...vectors.map((i) => ({ name: `xmm${i}`, bits: 128, type: "vec128" })),
-    { name: "mxcsr", bits: 32, group: "vector" },
+    ...stackAndControl(vectors.slice(0, 8)),
   ];
   const features: Feature[] = [
     { name: "org.gnu.gdb.i386.core", types: flagsType, registers: core },
-    { name: "org.gnu.gdb.i386.sse", types: vectorTypes + vectorUnion, registers: sse },
+    { name: "org.gnu.gdb.i386.sse", types: vectorTypes + vectorUnion, registers: sseOf(vectors) },
     { name: "org.gnu.gdb.i386.segments", registers: ["fs_base", "gs_base"].map((name) => ({ name, bits: 64 })) },
   ];
   if (hasUpper(cpu)) {
@@ -88,9 +124,9 @@ export function x86Description(cpu: X86Cpu): string {
 }
 
 /** The registers in the order of {@link x86Description}. */
-export function x86Registers(cpu: X86Cpu): Uint8Array[] {
+export function x86Registers(cpu: X86Cpu, wide: boolean): Uint8Array[] {
   const { fpu, segments: s, msrs } = cpu;
-  const wide = (value: bigint | number) => littleEndian(value, 8);
+  const long = (value: bigint | number) => littleEndian(value, 8);
   const narrow = (value: bigint | number) => littleEndian(value, 4);
   const vector = (i: number, from: number) => {
     const words = fpu.vectors[i] ?? [];
@@ -103,21 +139,32 @@ export function x86Registers(cpu: X86Cpu): Uint8Array[] {
     const { mantissa = 0n, exponent = 0 } = fpu.registers[(top + i) % 8] ?? {};
     return littleEndian(mantissa + 2n ** 64n * BigInt(exponent), 10);
   });
+  const floats = [...stack, ...[fpu.control, fpu.status, tagWord(fpu.tags), 0, 0, 0, 0, 0].map(narrow)];
+  const selectors = segments.map((name) => narrow(s[name].selector));
+  if (!wide) {
+    return [
+      ...general32.map((name) => narrow(cpu.registers[name])),
+      ...[cpu.rip, cpu.rflags].map(narrow),
+      ...selectors,
+      ...floats,
+      ...sixteen.slice(0, 8).map((i) => vector(i, 0)),
+      ...[fpu.mxcsr, s.fs.base, s.gs.base, ...system.map((name) => cpu[name])].map(narrow),
+    ];
+  }
   return [
-    ...general.map((name) => wide(cpu.registers[name])),
-    wide(cpu.rip),
+    ...general.map((name) => long(cpu.registers[name])),
+    long(cpu.rip),
     narrow(cpu.rflags),
-    ...segments.map((name) => narrow(s[name].selector)),
-    ...stack,
-    ...[fpu.control, fpu.status, tagWord(fpu.tags), 0, 0, 0, 0, 0].map(narrow),
+    ...selectors,
+    ...floats,
     ...sixteen.map((i) => vector(i, 0)),
     narrow(fpu.mxcsr),
-    wide(s.fs.base),
-    wide(s.gs.base),
+    long(s.fs.base),
+    long(s.gs.base),
     ...(hasUpper(cpu) ? sixteen.map((i) => vector(i, 2)) : []),
-    wide(msrs["kernel_gs_base"] ?? 0n),
-    ...system.map((name) => wide(cpu[name])),
-    wide(msrs["efer"] ?? 0n),
+    long(msrs["kernel_gs_base"] ?? 0n),
+    ...system.map((name) => long(cpu[name])),
+    long(msrs["efer"] ?? 0n),
   ];
 }
 

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { FixedramError, systemError } from "../errors.ts";
 import { serveGdb } from "../gdb/connection.ts";
-import { type RegisterSet, registersOf } from "../gdb/registers.ts";
+import { registersOf } from "../gdb/registers.ts";
 import type { GdbTarget } from "../gdb/session.ts";
 import type { Cpu } from "../machine/cpu.ts";
 import { Inside } from "./inside/open.ts";
@@ -167,7 +167,8 @@ function writerOf(output: Writable): (bytes: Uint8Array) => Promise<void> {
 
 /** The guest as gdb sees it. @throws `stream.no-cpu`, `stream.unknown-cpu`, `stream.*` */
 function targetOf(inside: Inside): GdbTarget {
-  const cpus = inside.cpus.map((cpu) => ({ name: nameOf(cpu), ...(registersOf(cpu) satisfies RegisterSet) }));
+  const sets = registersOf(inside.cpus);
+  const cpus = inside.cpus.map((cpu, i) => ({ name: nameOf(cpu), ...(sets[i] ?? { description: "", registers: [] }) }));
   return {
     cpus,
     async read(place, address, length, physical) {

@@ -2,9 +2,17 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type GdbWire, serveGdb } from "../../src/gdb/connection.ts";
 import { encodePacket, hexText, PacketReader, packetBytes } from "../../src/gdb/packets.ts";
-import { registersOf } from "../../src/gdb/registers.ts";
+import { type RegisterSet, registersOf as registersOfAll } from "../../src/gdb/registers.ts";
 import { GdbSession, type GdbTarget } from "../../src/gdb/session.ts";
+import type { Cpu } from "../../src/machine/cpu.ts";
 import { x86 } from "../machine/sample.ts";
+
+/** Of a machine with one CPU. */
+const registersOf = (cpu: Cpu): RegisterSet => {
+  const [set] = registersOfAll([cpu]);
+  if (set === undefined) throw new Error("no registers");
+  return set;
+};
 
 const latin = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 const text = (bytes: Uint8Array) => String.fromCharCode(...bytes);
@@ -129,6 +137,19 @@ describe("a session", () => {
     const bits = [...description.matchAll(/bitsize="(\d+)"/g)].map((match) => Number(match[1]));
     expect(registers.map(({ length }) => length * 8)).toEqual(bits);
     expect(all.length).toBe(bits.reduce((sum, each) => sum + each, 0) / 4);
+  });
+
+  test("a machine of which no CPU is in long mode has 32-bit registers, alike for all", () => {
+    const narrow = x86({ mode: "protected-32", msrs: {}, rip: 0xc000_1234n });
+    const real = x86({ index: 1, mode: "real", msrs: { efer: 0n } });
+    for (const { description, registers } of registersOfAll([narrow, real])) {
+      expect(description).toContain("<architecture>i386</architecture>");
+      const bits = [...description.matchAll(/bitsize="(\d+)"/g)].map((match) => Number(match[1]));
+      expect(registers.map(({ length }) => length * 8)).toEqual(bits);
+    }
+    expect(registersOf(narrow).registers[8]).toEqual(Uint8Array.of(0x34, 0x12, 0, 0xc0));
+    // With one that is, all are 64 bits wide.
+    for (const { description } of registersOfAll([x86(), real])) expect(description).toContain("i386:x86-64");
   });
 
   test("nothing can be changed or run", async () => {
