@@ -6,13 +6,22 @@ const shrinks = "the file changes while it is read, which no vector does; tests 
 const system = "passes on what is no fault of the file's: an error of the system";
 const direct = "openSnapshot asks beforehand; tests of the function by itself provoke it";
 const sealing = "sealing is not reading: test/operations/seal.test.ts and test/fixedram/seal.test.ts provoke it";
+const writing = "writing is not reading: the tests of what writes provoke it";
+const caller = "a mistake, or a wish, of the code that calls";
+const served = "threads and page servers; their own tests provoke it";
 const size = "needs a file of terabytes; tests provoke it with a smaller limit";
 
 /** Checks whose deletion no vector shows, and why. By file, and the beginning of their text. */
 const reasons: readonly (readonly [file: string, text: string, why: string])[] = [
+  ["bytes/page-digest.ts", "checkPageSize(", caller],
   ["bytes/numbers.ts", "a.length !== b.length", "digests have one length; the function is for others too"],
   ["containers/magics.ts", "head.length < offset", "a byte that is not there equals none; it saves the loop"],
   ["containers/recognise.ts", "head.some(", "the code is the same, only the words for a person differ"],
+  ["devices/decode.ts", "size > 0 && count > ", later],
+  ["devices/decode.ts", "size > this.#bytes.length - begin", later],
+  ["devices/decode.ts", "end > this.#bytes.length", later],
+  ["devices/decode.ts", "size > this.#bytes.length - this.at", later],
+  ["devices/decode.ts", "throw error", "nothing else is thrown there"],
   ["fixedram/assembly.ts", "this.#configuration === null", "the reader gives no RAM section before a configuration"],
   ["fixedram/check.ts", "!isSize(end)", "the reader refuses such a block before (stream.number-too-large)"],
   ["fixedram/check.ts", "bitmaps > maxBitmapBytes", size],
@@ -24,9 +33,18 @@ const reasons: readonly (readonly [file: string, text: string, why: string])[] =
   ["fixedram/layout.ts", "!isSize(", later],
   ["fixedram/meta.ts", 'throw new FixedramError("seal.bad-meta", "The snapshot\'s record is not JSON', later],
   ["fixedram/nodes.ts", "index ", "rootMatches has refused such entries"],
+  ["fixedram/page-check.ts", "store.readSync === undefined", caller],
+  ["fixedram/page-check.ts", "count < wanted.length", shrinks],
+  [
+    "fixedram/page-check.ts",
+    "expected === undefined",
+    "rootMatches, and that every page present has a node, are checked before",
+  ],
+  ["fixedram/placed-pages.ts", "this.#file.readBack(", shrinks],
   ["fixedram/page-pieces.ts", "", shrinks],
   ["fixedram/reader.ts", "!(error instanceof FixedramError", system],
   ["fixedram/reader.ts", "configuration === undefined", direct],
+  ["fixedram/reader.ts", "requireMappedRam(", direct],
   ["fixedram/reader.ts", "mapped === null", direct],
   ["fixedram/reader.ts", "!found.includes(", direct],
   ["fixedram/reader.ts", "count !== bytes.length", shrinks],
@@ -44,6 +62,9 @@ const reasons: readonly (readonly [file: string, text: string, why: string])[] =
   ["fixedram/verify.ts", "error.code === ", "such a seal is refused before it is compared"],
   ["fixedram/verify.ts", "await checkNodes(", "where threads have found suspects; test/operations/parallel.test.ts"],
   ["fixedram/writer.ts", "this.#file.readBack(", shrinks],
+  ["fixedram/writer.ts", "checkBitmaps(", size],
+  ["fixedram/writer.ts", "file === null", served],
+  ["fixedram/writer.ts", "layout === undefined", served],
   ["legacy/index-file.ts", "bytes.length < headLength", later],
   ["legacy/index-file.ts", "throw error", system],
   ["legacy/index-file.ts", "configuration === undefined", "the reader gives no records without one"],
@@ -55,6 +76,29 @@ const reasons: readonly (readonly [file: string, text: string, why: string])[] =
   ["legacy/indexer.ts", "!(error instanceof FixedramError)", system],
   ["legacy/overlay.ts", "(this.#slots + 1)", size],
   ["legacy/page-sender.ts", "got !== wanted", shrinks],
+  ["legacy/reader.ts", 'throw new FixedramError("file.mapped-ram"', direct],
+  ["libvirt/decompress.ts", '!code.startsWith("Z_")', system],
+  ["libvirt/decompress.ts", "end.error !== null", system],
+  ["libvirt/decompress.ts", "end.signal !== null", system],
+  ["libvirt/decompress.ts", "throw error", system],
+  ["libvirt/decompress.ts", "failure !== null", system],
+  ["libvirt/header.ts", "checkMagic(", direct],
+  ["libvirt/header.ts", "found === unfinishedMagic", direct],
+  ["libvirt/header.ts", 'throw new FixedramError("file.not-libvirt"', direct],
+  ["libvirt/header.ts", "checkText(", writing],
+  ["libvirt/header.ts", "dataLength < used", writing],
+  ["libvirt/header.ts", "dataLength > maxLibvirtData", writing],
+  ["libvirt/header.ts", 'throw new FixedramError("usage.libvirt-xml"', writing],
+  ["libvirt/name.ts", "end", "a name that is only shown; test/libvirt/header.test.ts"],
+  ["libvirt/reader.ts", "count < data.length", shrinks],
+  ["libvirt/reader.ts", 'format === "sparse"', caller],
+  ["libvirt/writer.ts", "", writing],
+  ["stream/configuration.ts", "count > MAX_CAPABILITIES", "the reader has refused such a list before"],
+  ["stream/device-tail.ts", "this.#triedBytes > MAX_TRIED_BYTES", "all that is lost without it is time"],
+  ["stream/encoded.ts", "!(error instanceof FixedramError)", system],
+  ["stream/encoded.ts", "this.#inflate === null", caller],
+  ["stream/vmdesc.ts", "bytes.length > MAX_VMDESC", "the reader takes no longer one; test/stream/vmdesc.test.ts"],
+  ["stream/writer.ts", "", writing],
 ];
 
 /** Why no vector misses a check; null when there is no reason. */

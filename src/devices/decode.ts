@@ -183,7 +183,7 @@ class Decoder {
         this.at++;
         const before = this.at;
         elements.push(this.state(description, description.name));
-        if (this.at === before || this.at >= end) return null;
+        if (this.at === before) return null;
       }
     } catch (error) {
       if (error instanceof FixedramError && error.code === "stream.device-fields") return null;

@@ -6,7 +6,7 @@ import type { DeviceRecord } from "./records.ts";
  */
 export function savedRunState(devices: readonly DeviceRecord[]): string | null {
   const payload = devices.find(({ name }) => name === "globalstate")?.payload;
-  if (payload === undefined || payload.length < 5) return null;
+  if (payload === undefined) return null;
   const text = payload.subarray(4);
   const end = text.indexOf(0);
   return String.fromCharCode(...text.subarray(0, Math.min(end === -1 ? text.length : end, 100))) || null;

@@ -2,11 +2,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { deviceDefects } from "./defects/device.ts";
+import { fieldDefects } from "./defects/fields.ts";
 import { framing, headDefects } from "./defects/frame.ts";
 import { indexDefects } from "./defects/index.ts";
 import { largeDefects } from "./defects/large.ts";
 import { libvirtDefects, otherFiles } from "./defects/libvirt.ts";
+import { limitDefects } from "./defects/limits.ts";
 import { mappedDefects } from "./defects/mapped.ts";
+import { multifdDefects } from "./defects/multifd.ts";
 import { ramDefects } from "./defects/ram.ts";
 import { sealDefects } from "./defects/seal.ts";
 import type { Spec } from "./spec.ts";
@@ -24,6 +27,9 @@ async function lists(): Promise<Lists> {
     seal: await sealDefects(),
     index: await indexDefects(),
     other: otherFiles,
+    device: fieldDefects,
+    multifd: multifdDefects,
+    limits: limitDefects,
   };
 }
 
@@ -54,8 +60,9 @@ export async function makeVectors(): Promise<Made[]> {
 }
 
 function vectorOf(folder: string, spec: Spec): Vector {
-  const { name, what, clause, expect = "ok", at = null, verify = null, pages = null, options = {}, base = null } = spec;
-  return { name: `${folder}/${name}`, what, clause, expect, at, verify, pages, options, base, bytes: spec.bytes };
+  const { name, what, clause, bytes, expect = "ok", at = null, verify = null, pages = null } = spec;
+  const { vmdesc = null, tree = null, options = {}, base = null } = spec;
+  return { name: `${folder}/${name}`, what, clause, expect, at, verify, pages, vmdesc, tree, options, base, bytes };
 }
 
 /** Those that are too large to be kept. */

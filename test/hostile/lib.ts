@@ -47,6 +47,12 @@ export async function loadLib(folder = `${import.meta.dirname}/../../src`) {
   const libvirtReader = await load<typeof import("../../src/libvirt/reader.ts")>(root, "libvirt/reader.ts");
   const inspect = await load<typeof import("../../src/operations/inspect.ts")>(root, "operations/inspect.ts");
   return {
+    ...(await load<typeof import("../../src/devices/sections.ts")>(root, "devices/sections.ts")),
+    ...(await load<typeof import("../../src/stream/multifd-reader.ts")>(root, "stream/multifd-reader.ts")),
+    ...(await load<typeof import("../../src/stream/global-state.ts")>(root, "stream/global-state.ts")),
+    ...(await load<typeof import("../../src/stream/configuration.ts")>(root, "stream/configuration.ts")),
+    ...(await load<typeof import("../../src/fixedram/page-check.ts")>(root, "fixedram/page-check.ts")),
+    ...(await load<typeof import("../../src/libvirt/name.ts")>(root, "libvirt/name.ts")),
     ...open,
     ...verify,
     ...input,

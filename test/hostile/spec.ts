@@ -13,6 +13,8 @@ export interface Spec {
   readonly at?: number;
   readonly pages?: string;
   readonly verify?: readonly string[];
+  readonly vmdesc?: string;
+  readonly tree?: string;
   readonly options?: Readonly<Record<string, number>>;
   readonly base?: string;
 }

@@ -28,6 +28,9 @@ export interface Vector {
   readonly verify: readonly string[] | null;
   /** Digest of the pages it holds (contents.ts); null unless `ok`. */
   readonly pages: string | null;
+  /** Of a device section: what describes it, and what its fields hold; JSON. */
+  readonly vmdesc: string | null;
+  readonly tree: string | null;
   /** Options of the reader: `maxBlocks`, `pageSize`. */
   readonly options: Readonly<Record<string, number>>;
   /** Name of the vector whose bytes it changes. */
@@ -87,6 +90,8 @@ export function formatVector(vector: Vector, base: Uint8Array | null): string {
     ["at", vector.at],
     ...(vector.verify ?? []).map((line): [string, string] => ["verify", line]),
     ["pages", vector.pages],
+    ["vmdesc", vector.vmdesc],
+    ["tree", vector.tree],
     ...Object.entries(vector.options),
     ["base", base === null ? null : vector.base],
     ["size", bytes.length],
@@ -96,7 +101,7 @@ export function formatVector(vector: Vector, base: Uint8Array | null): string {
   return `${lines.join("")}\n${dump(bytes, filled(bytes, same))}`;
 }
 
-const known = ["what", "clause", "expect", "at", "verify", "pages", "base", "size"];
+const known = ["what", "clause", "expect", "at", "verify", "pages", "vmdesc", "tree", "base", "size"];
 
 /** @param baseOf the bytes of another vector of the folder */
 export function parseVector(name: string, text: string, baseOf: (name: string) => Uint8Array): Vector {
@@ -121,6 +126,8 @@ export function parseVector(name: string, text: string, baseOf: (name: string) =
     at: at === null ? null : Number(at),
     verify: fields.get("verify") ?? null,
     pages: one("pages"),
+    vmdesc: one("vmdesc"),
+    tree: one("tree"),
     options: Object.fromEntries([...fields].filter(([key]) => !known.includes(key)).map(([k, [v]]) => [k, Number(v)])),
     base,
     bytes,

@@ -9,6 +9,7 @@ import {
   parseLibvirtData,
   parseLibvirtFields,
 } from "../../src/libvirt/header.ts";
+import { libvirtName } from "../../src/libvirt/name.ts";
 import { readLibvirtHeader } from "../../src/libvirt/reader.ts";
 import { cookie, errorOf, fileOf, type HeaderParts, headerOf, plainData, xml } from "./sample.ts";
 
@@ -188,4 +189,14 @@ describe("encode", () => {
     const error = await errorOf(() => encodeLibvirtHeader({ xml, cookie, wasRunning: true, format: "sparse" }));
     expect(error.code).toBe("usage.libvirt-xml");
   });
+});
+
+test.each([
+  ["<domain type='kvm'><name>a &lt;b&gt; &amp;lt;</name></domain>", "a <b> &lt;"],
+  ["<domain><title><name>x</name></title></domain>", "x"],
+  ["<name>x</name>", null],
+  ["<domain><name>x", null],
+  [`<domain><name>${"x".repeat(1001)}</name></domain>`, null],
+])("the domain's name out of %s", (definition, name) => {
+  expect(libvirtName(new TextEncoder().encode(definition))).toBe(name);
 });

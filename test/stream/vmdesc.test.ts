@@ -95,3 +95,7 @@ test("names are latin1", () => {
   const bytes = build(fromLatin1('{"devices":[{"name":"'), bytesOf(0xc3, 0xa9), fromLatin1('","instance_id":0}]}'));
   expect(parseVmdesc(bytes).devices[0]?.name).toBe("\xc3\xa9");
 });
+
+test("a vmdesc of more than 16 MiB is refused before it is looked at", () => {
+  expect(errorOf(() => parseVmdesc(new Uint8Array(16 * 2 ** 20 + 1).fill(0x20))).code).toBe("stream.vmdesc-invalid");
+});

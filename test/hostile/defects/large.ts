@@ -2,8 +2,9 @@
  * Files that are too large to be kept, made when they are needed. Each would take memory or time without end from a reader that
  * believes it.
  */
+import { gzipSync } from "node:zlib";
 import { Marked } from "../marked.ts";
-import { deviceTail, footer, frame, PAGE, section, stream, vmdescOf } from "../sound.ts";
+import { deviceTail, footer, frame, libvirtHead, PAGE, section, stream, vmdescOf } from "../sound.ts";
 import { joined, type Spec, streamDigest } from "../spec.ts";
 
 const plain = stream();
@@ -36,6 +37,11 @@ const earlyDevice = (id: number, payload: Uint8Array): Uint8Array => {
 };
 const inserted = (mark: string, by: Uint8Array): Uint8Array => plain.splice(plain.at(mark), plain.at(mark), by);
 const falseEnd = Uint8Array.of(0x7e, 0, 0, 0, 7, 0, 6, 0, 0, 0, 9, 0x7b, 0x22);
+const falseEndOf = (length: number): Uint8Array => {
+  const out = falseEnd.slice();
+  new DataView(out.buffer).setUint32(7, length);
+  return out;
+};
 const withDevice = (payload: Uint8Array) => stream({ devices: [{ name: "d", id: 7, payload }] });
 /** It ends in a brace, so it is tried. */
 const falseJson = Uint8Array.of(0x7e, 0, 0, 0, 7, 0, 6, 0, 0, 0, 3, 0x7b, 0x22, 0x7d);
@@ -115,6 +121,24 @@ export function largeDefects(): Spec[] {
       bytes: tried.bytes,
       expect: "stream.false-ends",
       at: plain.at("timer"),
+    },
+    {
+      name: "pending-ends",
+      what: "5000 things that would end a megabyte further on",
+      clause,
+      bytes: withDevice(joined(repeated(5000, falseEndOf(2 ** 20)), new Uint8Array(2 ** 20))).bytes,
+      expect: "stream.false-ends",
+      at: plain.at("timer"),
+    },
+    {
+      name: "gzip-trailing",
+      what: "a packed image that goes on for 65 MiB behind its stream's end",
+      clause,
+      bytes: joined(
+        libvirtHead({ format: 1 }).bytes,
+        gzipSync(joined(plain.bytes, new Uint8Array(65 * 2 ** 20)), { level: 1 }),
+      ),
+      expect: "file.libvirt-trailing",
     },
     {
       name: "vmdesc-numbers",

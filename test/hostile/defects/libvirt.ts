@@ -146,6 +146,27 @@ const images: Spec[] = [
     expect: "file.libvirt-compressed",
   },
   {
+    name: "xz-garbage",
+    what: "an image that says it was packed by xz, and was not",
+    clause,
+    bytes: withHead(libvirtHead({ format: 3 }), stream().bytes).bytes,
+    expect: "file.libvirt-compressed",
+  },
+  {
+    name: "no-name",
+    what: "an XML without a name",
+    clause,
+    bytes: raw.with("xml", "x".repeat(raw.field("xml").size)).bytes,
+    pages,
+  },
+  {
+    name: "name-long",
+    what: "an XML whose name does not end",
+    clause,
+    bytes: raw.with("xml", "<name>".padEnd(raw.field("xml").size, "x")).bytes,
+    pages,
+  },
+  {
     name: "gzip-mapped",
     what: "fixed places in a packed image",
     clause,
@@ -177,6 +198,15 @@ const images: Spec[] = [
     bytes: raw.cut(60),
     expect: "file.libvirt-cut",
     at: 60,
+  },
+  {
+    name: "cut-version",
+    what: "an image that ends in its version",
+    clause,
+    base: "raw",
+    bytes: raw.cut(18),
+    expect: "file.libvirt-cut",
+    at: 18,
   },
   {
     name: "cut-magic",

@@ -1,7 +1,9 @@
 /** docs/format.md, "Streams without fixed places": every RAM flag, the records of pages, dirty bitmaps, early device state. */
+
+import { digestOf, keyOf } from "../contents.ts";
 import { Marked } from "../marked.ts";
-import { stored, stream } from "../sound.ts";
-import { bytesOf, fieldSpecs, joined, type Spec, streamDigest, u64 } from "../spec.ts";
+import { stored, stream, vmdescOf } from "../sound.ts";
+import { bytesOf, fieldSpecs, joined, type Spec, streamDigest, streamPages, u64 } from "../spec.ts";
 import { everything } from "./frame.ts";
 
 const plain = stream();
@@ -231,7 +233,50 @@ const zeroRecords: Spec = {
   pages: streamDigest(true, true),
 };
 
+/** Pages that are zero but for one byte, at every place of a word: nothing takes them for zero. */
+const almostZero = [0, 1, 2, 3, 4, PAGE - 4, PAGE - 3, PAGE - 2, PAGE - 1].map((at): Spec => {
+  const page = new Uint8Array(PAGE);
+  page[at] = 1;
+  const holds = new Map(streamPages(false, true)).set(keyOf("pc.ram", 1), page);
+  return {
+    name: `almost-zero-${at}`,
+    what: `a page whose only byte that is not zero is byte ${at}`,
+    clause,
+    base: "plain",
+    bytes: plain.with("page1.bytes", page).bytes,
+    pages: digestOf(holds),
+  };
+});
+
+const earlies = (ids: readonly number[], vmdesc?: string): Uint8Array =>
+  stream({
+    devices: [],
+    early: ids.map((id, i) => ({ name: `early${i}`, id, payload: bytesOf(i, id) })),
+    ...(vmdesc === undefined ? {} : { vmdesc }),
+  }).bytes;
+
+const earlyOnes: Spec[] = [
+  {
+    name: "early-same-id",
+    what: "an early device with the id of one before the last",
+    clause: "Tail",
+    bytes: earlies([20, 21, 20]),
+    expect: "stream.duplicate-section-id",
+    at: Buffer.from(earlies([20, 21, 20])).indexOf("early2") - 6,
+  },
+  {
+    name: "early-alone-lies",
+    what: "no device but early ones, and a vmdesc that tells another length of one",
+    clause: "Tail",
+    bytes: earlies([20, 21], JSON.stringify(vmdescOf([{ name: "early0", id: 20, payload: bytesOf(1, 2, 3) }]))),
+    expect: "stream.early-section-length",
+    at: Buffer.from(earlies([20, 21])).indexOf('{"configuration"') - 5,
+  },
+];
+
 export const ramDefects: Spec[] = [
+  ...almostZero,
+  ...earlyOnes,
   ...records,
   continueFirst,
   ...content,
