@@ -33,7 +33,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from save' -l max-bandwidth -x -
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l max-time -x -d 'with --mode live: how long the guest may run on before --on-limit applies, such as 30s or 1h30m'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l max-rounds -x -d 'with --mode live: how many rounds over the memory before --on-limit applies'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l on-limit -x -a 'stop abort' -d 'with --mode live, at a limit: stop (default) stops the guest and saves the rest; abort gives up, and the guest goes on'
-complete -c fixedram -n '__fish_seen_subcommand_from save' -l transport -x -a 'auto stream multifd' -d 'how pages come out of QEMU: auto (default), which is stream today; stream, one connection; multifd, two connections and a thread each'
+complete -c fixedram -n '__fish_seen_subcommand_from save' -l transport -x -a 'auto stream multifd' -d 'how pages come out of QEMU: auto (default), multifd for guests of 1 GiB and more where it can be; stream, one connection; multifd, two more connections and a thread each'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l socket-dir -x -a '(__fish_complete_directories)' -d 'folder for the socket that QEMU sends to, reachable by QEMU\'s user'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l force -d 'go on where a combination is known to lose guest memory'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l json -d 'print one JSON object on standard output, progress as NDJSON on standard error'

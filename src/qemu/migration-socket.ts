@@ -32,10 +32,15 @@ export interface AcceptOptions {
 
 /** A connection beside the first one, for whoever reads from its descriptor: a thread. Nothing here reads from it. */
 export interface ChannelConnection {
-  /** Not blocking. Valid until `close`. */
+  /** Not blocking. */
   readonly fd: number;
-  /** To be called when nobody reads any more. */
+  /** To be called when nobody else closes it. */
   close(): void;
+  /**
+   * A thread has closed the descriptor, or will. What this thread's Node holds of the connection, a few hundred bytes, is kept
+   * as it is from now on: Node has no way to let go of it without closing a number that may mean another file by then.
+   */
+  leave(): void;
 }
 
 export interface MigrationListener {
@@ -71,7 +76,10 @@ export async function listenForMigration(
   return listenerOf(path, first, () => server.close(), more);
 }
 
-/** Whether connections have descriptors here that a thread can read from. False: multifd channels cannot be taken. */
+/** Sockets whose descriptors threads have closed: never to be destroyed. */
+const left = new Set<Socket>();
+
+/** Whether connections have descriptors here that a thread can use. False: there is no multifd. */
 export function canTakeChannels(): boolean {
   const server = createServer();
   server.on("error", () => {});
@@ -172,7 +180,7 @@ export function listenerOf(
       return more.sockets.map((socket) => {
         const fd = descriptorOf(socket);
         if (fd === null) throw new Error("a connection without a descriptor");
-        return { fd, close: () => socket.destroy() };
+        return { fd, close: () => socket.destroy(), leave: () => void left.add(socket) };
       });
     },
     close: () => {

@@ -4,12 +4,12 @@
  *
  *     word 0   what is wanted: 0 go on, 1 stop at once, 2 the main stream is whole
  *     word 1   the last round that is over
+ *     word 2.. for each channel: 1 once its socket is its thread's to close
  */
 const WANTED = 0;
 const OVER = 1;
-const WORDS = 2;
+const TAKEN = 2;
 
-const go = 0;
 const stop = 1;
 const whole = 2;
 
@@ -20,9 +20,13 @@ export class ChannelControl {
   readonly memory: SharedArrayBuffer;
   readonly #words: Int32Array;
 
-  constructor(memory = new SharedArrayBuffer(WORDS * 4)) {
+  constructor(memory: SharedArrayBuffer) {
     this.memory = memory;
     this.#words = new Int32Array(memory);
+  }
+
+  static for(channels: number): ChannelControl {
+    return new ChannelControl(new SharedArrayBuffer((TAKEN + channels) * 4));
   }
 
   get stopped(): boolean {
@@ -58,14 +62,17 @@ export class ChannelControl {
     }
   }
 
-  /** Holds this thread for `time` ms, or until something else is wanted. */
-  rest(time: number): void {
-    Atomics.wait(this.#words, WANTED, go, time);
+  /** From here on the socket of channel `index` is the calling thread's to close. */
+  take(index: number): void {
+    Atomics.store(this.#words, TAKEN + index, 1);
+  }
+
+  taken(index: number): boolean {
+    return Atomics.load(this.#words, TAKEN + index) === 1;
   }
 
   #want(wanted: number): void {
     Atomics.store(this.#words, WANTED, wanted);
-    Atomics.notify(this.#words, WANTED);
     Atomics.notify(this.#words, OVER);
   }
 }

@@ -1,8 +1,16 @@
 import { availableParallelism } from "node:os";
-import type { Worker } from "node:worker_threads";
+import type { MessagePort, Worker } from "node:worker_threads";
 import { FixedramError } from "../errors.ts";
 import { entryFile } from "../installation.ts";
-import { type Job, type Reply, type TaskInput, type TaskOutput, type TaskTable, unpackError } from "./protocol.ts";
+import {
+  type Job,
+  type Preparation,
+  type Reply,
+  type TaskInput,
+  type TaskOutput,
+  type TaskTable,
+  unpackError,
+} from "./protocol.ts";
 import { startWorker } from "./start.ts";
 import type { Tasks } from "./tasks.ts";
 
@@ -21,7 +29,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onMessage?: (message: unknown) => void;
   /** Goes to the worker without a copy. */
-  readonly transfer?: readonly ArrayBuffer[];
+  readonly transfer?: readonly (ArrayBuffer | MessagePort)[];
 }
 
 interface Waiting {
@@ -84,6 +92,16 @@ export class WorkerPool<T extends TaskTable = Tasks> implements AsyncDisposable 
         throw signal?.aborted ? signal.reason : error;
       },
     );
+  }
+
+  /** Starts every worker, and has each load what `task` takes, while there is time for it. */
+  warmUp(task: keyof T & string): void {
+    while (!this.#closed && this.#all.size < this.size) {
+      const worker = this.#start();
+      this.#idle.push(worker);
+      worker.unref();
+      worker.postMessage({ load: task } satisfies Preparation);
+    }
   }
 
   /** Ends the workers; jobs under way are given up. */

@@ -1,6 +1,7 @@
 /**
  * What goes between a pool and its workers.
  *
+ *     pool    -> worker   load { task }               no answer
  *     pool    -> worker   run { task, input, flag }
  *     worker  -> pool     message ...                 any number, while the task runs
  *     worker  -> pool     done { output } | failed { error }
@@ -33,6 +34,11 @@ export interface Job {
   readonly task: string;
   readonly input: unknown;
   readonly flag: Int32Array<SharedArrayBuffer>;
+}
+
+/** A task that will be asked for: its module is loaded. */
+export interface Preparation {
+  readonly load: string;
 }
 
 export type Reply =

@@ -17,6 +17,13 @@ describe("a pool of workers", () => {
     expect(messages).toEqual([0, 1, 2]);
   });
 
+  test("warmed up, its workers have loaded a task before it is asked for", async () => {
+    pool.warmUp("double");
+    pool.warmUp("double");
+    expect(await pool.run("double", { value: 2 })).toBe(4);
+    expect(await Promise.all([1, 2, 3].map((value) => pool.run("double", { value })))).toEqual([2, 4, 6]);
+  });
+
   test("errors come over whole; the worker goes on", async () => {
     await expect(pool.run("fail", { known: true })).rejects.toMatchObject({
       code: "file.truncated",

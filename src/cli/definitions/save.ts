@@ -49,7 +49,7 @@ export const save: CommandDefinition = {
     {
       name: "transport",
       value: { name: "WAY", kind: "choice", choices: ["auto", "stream", "multifd"] },
-      text: "how pages come out of QEMU: auto (default), which is stream today; stream, one connection; multifd, two connections and a thread each",
+      text: "how pages come out of QEMU: auto (default), multifd for guests of 1 GiB and more where it can be; stream, one connection; multifd, two more connections and a thread each",
     },
     {
       name: "socket-dir",

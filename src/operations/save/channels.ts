@@ -1,3 +1,4 @@
+import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { FixedramError } from "../../errors.ts";
 import type { FixedRamWriter } from "../../fixedram/writer.ts";
 import type { ChannelConnection } from "../../qemu/migration-socket.ts";
@@ -35,10 +36,12 @@ export class ChannelCapture {
   /** A channel was closed by QEMU before the stream was whole: QMP may tell why. */
   onClosed: () => void = () => {};
   readonly #options: ChannelOptions;
-  readonly #control = new ChannelControl();
+  readonly #control: ChannelControl;
   readonly #rounds: number[];
   readonly #numbers = new Set<number>();
   #connections: readonly ChannelConnection[] | null = null;
+  /** To each thread: the control has something new. */
+  #news: readonly MessagePort[] = [];
   #writer: { readonly writer: FixedRamWriter; readonly main: readonly boolean[] } | null = null;
   #threads: Promise<unknown> | null = null;
   /** The main stream stands at the end of this round. */
@@ -50,6 +53,7 @@ export class ChannelCapture {
 
   constructor(options: ChannelOptions) {
     this.#options = options;
+    this.#control = ChannelControl.for(options.count);
     this.#rounds = Array<number>(options.count).fill(0);
     this.failure = new Promise((_resolve, reject) => {
       this.#fail = reject;
@@ -81,6 +85,7 @@ export class ChannelCapture {
   async end(): Promise<void> {
     this.#ended = true;
     this.#control.end();
+    this.#tellThreads();
     await this.#threads;
     clearTimeout(this.#watchdog);
     if (this.#error !== null) throw this.#error;
@@ -95,9 +100,22 @@ export class ChannelCapture {
   async close(): Promise<void> {
     clearTimeout(this.#watchdog);
     this.#ended = true;
-    this.#control.stop();
+    this.#stopThreads();
     await this.#threads?.catch(() => {});
-    for (const connection of this.#connections ?? []) connection.close();
+    for (const port of this.#news) port.close();
+    for (const [index, connection] of (this.#connections ?? []).entries()) {
+      if (this.#control.taken(index)) connection.leave();
+      else connection.close();
+    }
+  }
+
+  #tellThreads(): void {
+    for (const port of this.#news) port.postMessage(null);
+  }
+
+  #stopThreads(): void {
+    this.#control.stop();
+    this.#tellThreads();
   }
 
   #begin(): void {
@@ -106,9 +124,15 @@ export class ChannelCapture {
     const { writer, main } = this.#writer;
     const { pool, target, directIo } = this.#options;
     const { identity } = target;
+    const ports = connections.map(() => new MessageChannel());
+    this.#news = ports.map(({ port1 }) => port1);
     const each = connections.map(async ({ fd }, index) => {
+      const news = ports[index]?.port2;
+      if (news === undefined) throw new Error("no port");
       const input = {
         fd,
+        index,
+        news,
         target: identity,
         directIo,
         blocks: writer.layout.blocks,
@@ -117,7 +141,7 @@ export class ChannelCapture {
         control: this.#control.memory,
       };
       const onMessage = (message: unknown) => this.#heard(index, message as ChannelMessage);
-      this.#done(await pool.run("take-channel", input, { onMessage }));
+      this.#done(await pool.run("take-channel", input, { onMessage, transfer: [news] }));
     });
     // One that fails stops the others, so that all are waited for.
     for (const one of each) one.catch((error: unknown) => this.#failed(error));
@@ -191,7 +215,7 @@ export class ChannelCapture {
   }
 
   #failed(error: unknown): void {
-    this.#control.stop();
+    this.#stopThreads();
     this.#error ??= error;
     this.#fail(error);
   }

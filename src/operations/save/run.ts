@@ -1,3 +1,4 @@
+import { isMainThread } from "node:worker_threads";
 import { FixedramError } from "../../errors.ts";
 import { isMainRam } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
@@ -111,8 +112,14 @@ export class SaveRun {
     const facts = await inspectGuest(client, { cpuFlags: false, signal: this.#signal });
     const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
     const capabilities = new Set(Object.keys(facts.capabilities));
-    const channelsTakeable = canTakeChannels();
+    // At a thread's end Node would close what ChannelConnection.leave leaves.
+    const channelsTakeable = isMainThread && canTakeChannels();
     const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable });
+    // They start while the guard does.
+    if (plan.transport.channels > 0) {
+      this.#pool = new WorkerPool({ size: plan.transport.channels });
+      this.#pool.warmUp("take-channel");
+    }
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
@@ -129,7 +136,6 @@ export class SaveRun {
     const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
     const channels = plan.transport.channels;
-    if (channels > 0) this.#pool = new WorkerPool({ size: channels });
     const listener = await this.#listen(process, guarded, plan);
     const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
     this.#target = target;

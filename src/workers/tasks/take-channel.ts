@@ -1,5 +1,7 @@
 /** Takes one multifd channel of a save: pages from the socket to their places in the file, digests on the way. */
 import { readSync } from "node:fs";
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from "node:net";
+import type { MessagePort } from "node:worker_threads";
 import { PageHasher } from "../../bytes/page-digest.ts";
 import { FixedramError, systemError } from "../../errors.ts";
 import type { PlannedBlock } from "../../fixedram/layout.ts";
@@ -14,8 +16,12 @@ import { ChannelControl } from "../channel-control.ts";
 import type { TaskContext } from "../protocol.ts";
 
 export interface TakeChannelInput {
-  /** The connected socket; stays its owner's. Not blocking: a read that would wait must come back. */
+  /** The connected socket. From {@link ChannelControl.take} on it is this thread's to close, and nobody else's. */
   readonly fd: number;
+  /** Which of the channels this is, from 0, by the order in which they came. */
+  readonly index: number;
+  /** Says, with any message, that {@link ChannelControl} has something new. */
+  readonly news: MessagePort;
   readonly target: TargetIdentity;
   readonly directIo: boolean;
   readonly blocks: readonly PlannedBlock[];
@@ -44,27 +50,26 @@ export interface TakeChannelOutput {
 /** Bytes between two words on the progress. */
 const TELL = 16 * 2 ** 20;
 
-/** Milliseconds of rest when the socket is empty, which QEMU fills in about a tenth of one; and after so many in vain. */
-const SHORT_REST = 0.05;
-const LONG_REST = 1;
-const PATIENCE = 100;
-
 /** @throws `stream.multifd-*`, `stream.unknown-block`, `stream.page-out-of-block`, `system.*` */
-export function run(input: TakeChannelInput, context: TaskContext): TakeChannelOutput {
+export async function run(input: TakeChannelInput, context: TaskContext): Promise<TakeChannelOutput> {
   const target = SharedTarget.open(input.target, input.directIo);
-  // An empty socket is told by an error, again and again: without a stack it costs little.
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
   try {
-    return new Channel(input, target, context).take();
+    return await new Channel(input, target, context).take();
   } finally {
-    Error.stackTraceLimit = stackTraceLimit;
+    input.news.close();
     target.close();
   }
 }
 
+/** How it ended, to be told when the socket is closed. */
+type Ending = { readonly output: TakeChannelOutput } | { readonly error: unknown };
+
+/**
+ * The event loop waits for the socket, and everything else happens in the call that brings bytes: so the thread never blocks in
+ * a read that nothing could end, and never looks in vain. In between rounds it blocks on memory, which ends when it is told to.
+ */
 class Channel implements MultifdEvents {
-  readonly #fd: number;
+  readonly #input: TakeChannelInput;
   readonly #target: SharedTarget;
   readonly #context: TaskContext;
   readonly #control: ChannelControl;
@@ -74,12 +79,15 @@ class Channel implements MultifdEvents {
   /** Pages have come since the last SYNC. */
   #open = false;
   #told = { received: 0, written: 0, pages: 0 };
+  #socket: Socket | null = null;
+  #ending: Ending | null = null;
 
-  constructor({ fd, blocks, main, shared, control }: TakeChannelInput, target: SharedTarget, context: TaskContext) {
+  constructor(input: TakeChannelInput, target: SharedTarget, context: TaskContext) {
+    const { blocks, main, shared, control } = input;
     const pageSize = blocks[0]?.block.pageSize ?? 4096;
     const hasher = new PageHasher(MultifdReader.bufferBytes(pageSize));
     const digests = new ThroughDigests(hasher, target, blocks);
-    this.#fd = fd;
+    this.#input = input;
     this.#target = target;
     this.#context = context;
     this.#control = new ChannelControl(control);
@@ -91,24 +99,37 @@ class Channel implements MultifdEvents {
     );
   }
 
-  take(): TakeChannelOutput {
+  take(): Promise<TakeChannelOutput> {
+    const { fd, index, news } = this.#input;
     const reader = this.#reader;
-    const control = this.#control;
-    let empty = 0;
-    while (!control.stopped) {
-      // Asked before the socket is: what comes after that is too late.
-      const { whole } = control;
-      const count = this.#read();
-      if (count > 0) {
-        reader.took(count);
-        if (reader.received - this.#told.received >= TELL) this.#tell();
-        empty = 0;
-        continue;
-      }
-      if (whole || count === 0) return this.#end(whole);
-      control.rest(empty++ < PATIENCE ? SHORT_REST : LONG_REST);
-    }
-    return this.#output(false);
+    this.#control.take(index);
+    const onread: OnReadOpts = {
+      buffer: () => reader.buffer.subarray(reader.end, reader.end + reader.room),
+      callback: (count) => this.#guarded(() => this.#took(count)),
+    };
+    // Its own types know `onread` only for connections that are made, though the constructor is where it belongs.
+    const options: SocketConstructorOpts & { readonly onread: OnReadOpts } = { fd, allowHalfOpen: true, onread };
+    const socket = new Socket(options);
+    this.#socket = socket;
+    return new Promise((resolve, reject) => {
+      socket.once("close", () => {
+        const ending = this.#ending ?? { error: new Error("a channel's socket closed by itself") };
+        if ("error" in ending) reject(ending.error);
+        else resolve(ending.output);
+      });
+      socket.once("end", () => this.#guarded(() => this.#end(this.#control.whole)));
+      // A QEMU that died with something of ours unread: an end like any other.
+      socket.on("error", (error: NodeJS.ErrnoException) =>
+        this.#guarded(() => {
+          if (error.code !== "ECONNRESET") throw systemError(error, "multifd channel", "Receiving from QEMU");
+          this.#end(this.#control.whole);
+        }),
+      );
+      news.on("message", () => this.#guarded(() => this.#look()));
+      socket.resume();
+      // What it says may have come before anybody listened.
+      this.#guarded(() => this.#look());
+    });
   }
 
   greeting({ channel }: Greeting): void {
@@ -133,8 +154,24 @@ class Channel implements MultifdEvents {
     this.#control.waitFor(this.#round);
   }
 
+  #took(count: number): void {
+    this.#reader.took(count);
+    if (this.#reader.received - this.#told.received >= TELL) this.#tell();
+    if (this.#control.stopped) this.#settle({ output: this.#output(false) });
+  }
+
+  /** Stopped, or the main stream is whole: then everything that belongs to it lies in the socket. */
+  #look(): void {
+    const { stopped, whole } = this.#control;
+    if (stopped) this.#settle({ output: this.#output(false) });
+    else if (whole) {
+      for (let count = this.#readNow(); count > 0; count = this.#readNow()) this.#reader.took(count);
+      this.#end(true);
+    }
+  }
+
   /** The channel is at its end, or should be. */
-  #end(whole: boolean): TakeChannelOutput {
+  #end(whole: boolean): void {
     this.#reader.closed();
     if (whole && this.#open) {
       throw new FixedramError("stream.multifd-late", "Pages came on a multifd channel behind its last SYNC", {
@@ -142,7 +179,24 @@ class Channel implements MultifdEvents {
         hint: "QEMU did not send what was expected of it. Save again with --transport stream.",
       });
     }
-    return this.#output(!whole);
+    this.#settle({ output: this.#output(!whole) });
+  }
+
+  /** Does `what` unless all is over already. False: nothing more is to be read. */
+  #guarded(what: () => void): boolean {
+    if (this.#ending !== null) return false;
+    try {
+      what();
+    } catch (error) {
+      this.#settle({ error });
+    }
+    return this.#ending === null;
+  }
+
+  #settle(ending: Ending): void {
+    if (this.#ending !== null) return;
+    this.#ending = ending;
+    this.#socket?.destroy();
   }
 
   #output(closed: boolean): TakeChannelOutput {
@@ -150,16 +204,14 @@ class Channel implements MultifdEvents {
     return { closed, rewritten: this.#placed.rewritten, directBytes: this.#target.directBytes };
   }
 
-  /** Bytes read; 0: the channel was closed; -1: there is nothing now. */
-  #read(): number {
+  /** Reads what is there already. Bytes; 0: nothing, or the channel was closed. */
+  #readNow(): number {
     const { buffer, end, room } = this.#reader;
     try {
-      return readSync(this.#fd, buffer, end, room, null);
+      return readSync(this.#input.fd, buffer, end, room, null);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "EAGAIN" || code === "EINTR") return -1;
-      // A QEMU that died with something of ours unread: an end like any other.
-      if (code === "ECONNRESET") return 0;
+      if (code === "EAGAIN" || code === "ECONNRESET") return 0;
       throw systemError(error, "multifd channel", "Receiving from QEMU");
     }
   }

@@ -164,8 +164,12 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
   const refused = "usage.transport";
 
   test.each([
-    ["QEMU 10", {}, {}, ["stream", "stream", "stream"]],
-    ["QEMU 7.2", { version: old }, {}, ["stream", "stream", "stream"]],
+    ["QEMU 10", {}, {}, ["multifd", "multifd", "stream"]],
+    ["QEMU 7.2", { version: old }, {}, ["multifd", "multifd", "stream"]],
+    ["less than a GiB", { ramBytes: 2 ** 30 - 4096 }, {}, ["stream", "stream", "stream"]],
+    ["a GiB and more", { ramBytes: 2 ** 31 }, {}, ["multifd", "multifd", "stream"]],
+    ["less, and multifd wanted", { ramBytes: 2 ** 26 }, { transport: "multifd" }, ["multifd", "multifd", refused]],
+    ["a Node without descriptors", { channelsTakeable: false }, {}, ["stream", "stream", "stream"]],
     ["QEMU without multifd", { capabilities: without("multifd") }, {}, ["stream", "stream", "stream"]],
     ["a bandwidth limit", {}, { maxBandwidth: 1e6 }, ["stream", "stream", "stream"]],
     ["multifd wanted of QEMU 10", {}, { transport: "multifd" }, ["multifd", "multifd", refused]],
@@ -175,7 +179,7 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
       { transport: "multifd" },
       [refused, refused, refused],
     ],
-    ["auto said", {}, { transport: "auto" }, ["stream", "stream", "stream"]],
+    ["auto said", {}, { transport: "auto" }, ["multifd", "multifd", "stream"]],
     ["stream wanted", {}, { transport: "stream" }, ["stream", "stream", "stream"]],
     ["multifd wanted", { version: old }, { transport: "multifd" }, ["multifd", "multifd", refused]],
     [
@@ -190,7 +194,9 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
   test("it says why, and sets what multifd needs", () => {
     const made = plan({ transport: "multifd" });
     expect(made.transport.reason).toContain("2 channels");
-    expect(plan({}).transport.reason).toContain("one connection");
+    expect(plan({}).transport.reason).toContain("2 channels");
+    expect(plan({}, { ramBytes: 2 ** 26 }).transport.reason).toContain("little memory");
+    expect(plan({}, { capabilities: without("multifd") }).transport.reason).toContain("does not know multifd");
     expect(made.parameters).toMatchObject({
       "multifd-channels": 2,
       "multifd-compression": "none",
