@@ -13,6 +13,8 @@ export interface Usage {
   readonly program: string;
   readonly peak: number;
   readonly cpu: number;
+  /** Bytes that were given to the system to write, to files, sockets and pipes. */
+  readonly written?: number;
 }
 
 export interface Command {

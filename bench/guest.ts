@@ -28,7 +28,12 @@ export function writeRandom(path: string, mib: number): void {
 /** A guest with `mib` MiB of data from `writeRandom`: QEMU's loader device puts it into memory when the machine starts. */
 export function randomGuest(qemu: Qemu, mib: number): GuestOptions {
   // A destination is given no loader: its memory comes from the snapshot.
-  return { qemu, kind: "boot", memory: mib + 256, dirtyRate: 4 };
+  return { qemu, kind: "boot", memory: memoryFor(mib), dirtyRate: 4 };
+}
+
+/** MiB of a guest of whose memory about 65 % is this data. */
+export function memoryFor(mib: number): number {
+  return Math.max(512, Math.ceil((mib * 1.5385) / 128) * 128);
 }
 
 export function loader(path: string): string[] {

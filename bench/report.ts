@@ -1,16 +1,25 @@
 /** The table. */
 import Table from "cli-table3";
+import type { Growth } from "./growth.ts";
+import type { LiveUse } from "./live.ts";
 import type { MachineFacts } from "./machine.ts";
 import type { Comparison } from "./measure.ts";
 import type { MemoryUse } from "./memory.ts";
+import { ratio, type Tournament } from "./tournament.ts";
 
 export interface Report {
+  readonly date: string;
+  /** As it was called. */
+  readonly command: string;
   readonly machine: MachineFacts;
   readonly filesystems: Readonly<Record<string, string>>;
   readonly qemu: readonly string[];
   readonly guest: { readonly randomDataMiB: number; readonly memoryMiB: number };
   readonly runs: number;
+  readonly tournaments: readonly Tournament[];
   readonly comparisons: readonly Comparison[];
+  readonly growth: readonly Growth[];
+  readonly live: readonly LiveUse[];
   readonly memory: readonly MemoryUse[];
 }
 
@@ -21,11 +30,20 @@ export function reportText(report: Report): string {
     `${machine.cpu}, ${machine.cpus} CPUs, ${machine.memory} GiB, Linux ${machine.kernel}, Node ${machine.node}`,
     `QEMU ${qemu.join(" and ")} under TCG; tmpfs: ${filesystems["tmpfs"]}, disk: ${filesystems["disk"]}`,
   ];
-  if (comparisons.length > 0) {
+  lines.push(
+    `Guest: ${guest.memoryMiB} MiB, ${guest.randomDataMiB} MiB of it random data. Medians of ${runs}, by turns, new files, no bandwidth limit.`,
+    `Load average ${machine.load.map((load) => load.toFixed(1)).join(", ")}: what else runs on the machine is in the figures.`,
+  );
+  for (const each of report.tournaments) lines.push(tournamentTable(each));
+  for (const { qemu: version, twiceTheData, sixteenTimesEmpty } of report.growth)
     lines.push(
-      `Guest: ${guest.memoryMiB} MiB, ${guest.randomDataMiB} MiB of it random data. Medians of ${runs}, by turns, new files, no bandwidth limit.`,
-      `Load average ${machine.load.map((load) => load.toFixed(1)).join(", ")}: what else runs on the machine is in the figures.`,
+      `QEMU ${version}: twice the data ${twiceTheData.toFixed(2)} times the time (target 2.1), 16 times the empty RAM ${sixteenTimesEmpty.toFixed(2)} (target 1.2)`,
     );
+  for (const { qemu: version, way, wall, fileMiB, memoryMiB, throughput } of report.live)
+    lines.push(
+      `QEMU ${version}, live, ${way}: ${ms(wall)}, file ${fileMiB.toFixed(0)} MiB of ${memoryMiB} MiB RAM, the guest at ${(throughput * 100).toFixed(0)} % of its pace`,
+    );
+  if (comparisons.length > 0) {
     const table = new Table({
       head: ["", "QEMU", "ours", "peer", "ratio", "own", "pairs", "ours in detail"],
       style: plain,
@@ -41,7 +59,7 @@ export function reportText(report: Report): string {
         each.ownRatio?.toFixed(2) ?? "",
         `${low.toFixed(2)}-${high.toFixed(2)}`,
         Object.entries(each.details)
-          .map(([name, value]) => `${name} ${value.toFixed(name.endsWith(" s") || name.startsWith("GB/s") ? 2 : 0)}`)
+          .map(([name, value]) => `${name} ${figureText(name, value)}`)
           .join(", "),
       ]);
     }
@@ -54,6 +72,33 @@ export function reportText(report: Report): string {
   }
   if (report.memory.length > 0) lines.push(memoryTable(report.memory));
   return `${lines.join("\n")}\n`;
+}
+
+/** Names the figures of other sides are told against, the first that is there. */
+const references = ["exec:cat", "cp --sparse=always"];
+
+function tournamentTable(tournament: Tournament): string {
+  const { name, qemu, sides } = tournament;
+  const reference = references.find((each) => sides.some((side) => side.name === each)) ?? "";
+  const figures = [...new Set(sides.flatMap(({ more }) => Object.keys(more)))];
+  const table = new Table({
+    head: [`${name}, QEMU ${qemu}`, "median", "spread", `/ ${reference}`, ...figures],
+    style: plain,
+  });
+  for (const side of sides)
+    table.push([
+      side.name,
+      ms(side.median),
+      `${side.spread[0].toFixed(0)}-${side.spread[1].toFixed(0)}`,
+      ratio(tournament, side.name, reference)?.toFixed(2) ?? "",
+      ...figures.map((figure) => figureText(figure, side.more[figure])),
+    ]);
+  return table.toString();
+}
+
+/** A figure by its name's unit: seconds and GB/s with two digits, everything else without. */
+export function figureText(name: string, value: number | undefined): string {
+  return value === undefined ? "" : value.toFixed(name.endsWith(" s") || name.startsWith("GB/s") ? 2 : 0);
 }
 
 const plain = { head: [], border: [] };

@@ -1,12 +1,13 @@
 /** Resuming: `fixedram resume FILE -- QEMU` against the same QEMU with `-incoming "exec:cat FILE"`. */
 import { closeSync, openSync } from "node:fs";
-import { queryStatus } from "../src/qmp/commands.ts";
+import { queryStatus, setMigrateCapabilities, setMigrateParameters } from "../src/qmp/commands.ts";
 import type { GuestOptions } from "../test/qemu/harness/argv.ts";
 import { Serial } from "../test/qemu/harness/serial.ts";
 import { type Command, fixedram, type Usage } from "./fixedram.ts";
 import { commandOf, observe } from "./guest.ts";
-import type { Contest, Sample } from "./measure.ts";
+import type { Sample } from "./measure.ts";
 import { type Child, start } from "./processes.ts";
+import type { Side } from "./tournament.ts";
 
 export interface Saved {
   readonly fixedram: string;
@@ -15,23 +16,28 @@ export interface Saved {
   readonly bootId: string;
 }
 
-export function resumeContest(guest: GuestOptions, saved: Saved, qemu: string, place: string, folder: string): Contest {
-  return {
-    name: `resume, ${place}`,
-    qemu,
-    ours: {
-      text: "fixedram resume FILE -- QEMU, start of node to the guest running",
+/** Ours, and what the same QEMU can do by itself with a stream and, from 9.0 on, with our file. */
+export function resumeSides(guest: GuestOptions, saved: Saved, modern: boolean, folder: string): readonly Side[] {
+  const own: Side = {
+    name: "mapped-ram, multifd",
+    run: () => ownResume(guest, saved.fixedram, saved.bootId, folder),
+  };
+  return [
+    {
+      name: "fixedram",
       run: async () => {
         const { wall, answer, usage } = await resume(guest, saved.fixedram, saved.bootId, folder);
         const { ready, load } = answer.times;
-        return { wall, more: { ready, load, "cpu s": usage.reduce((sum, { cpu }) => sum + cpu, 0) } };
+        const sum = (of: (each: Usage) => number) => usage.reduce((total, each) => total + of(each), 0);
+        return {
+          wall,
+          more: { ready, load, "own cpu s": sum(({ cpu }) => cpu), "peak MiB": sum(({ peak }) => peak) / 2 ** 20 },
+        };
       },
     },
-    peer: {
-      text: `QEMU -incoming "exec:cat FILE", start of QEMU to the guest running`,
-      run: () => peerResume(guest, saved.stream, saved.bootId, folder),
-    },
-  };
+    { name: "exec:cat", run: () => peerResume(guest, saved.stream, saved.bootId, folder) },
+    ...(modern ? [own] : []),
+  ];
 }
 
 interface ResumeAnswer {
@@ -73,6 +79,26 @@ async function peerResume(guest: GuestOptions, file: string, bootId: string, fol
   await known(sockets.serialPath, bootId);
   await child.kill();
   return { wall };
+}
+
+/** QEMU loads the file by itself, without any check of it, driven as quickly as it goes. */
+async function ownResume(guest: GuestOptions, file: string, bootId: string, folder: string): Promise<Sample> {
+  number++;
+  const { argv, sockets, log } = commandOf({ ...guest, incoming: "defer" }, folder, `destination-${number}`);
+  const output = openSync(log, "a");
+  const began = performance.now();
+  const child = start(argv, { stdio: ["ignore", output, output] });
+  const qmp = await observe(sockets.qmpPath, child, log);
+  await setMigrateCapabilities(qmp, { "mapped-ram": true, multifd: true });
+  await setMigrateParameters(qmp, { "multifd-channels": 2 });
+  const wall = running(sockets.testQmpPath, child, log, began);
+  await qmp.execute("migrate-incoming", { uri: `file:${file}` });
+  const taken = await wall;
+  closeSync(output);
+  qmp.close();
+  await known(sockets.serialPath, bootId);
+  await child.kill();
+  return { wall: taken };
 }
 
 /** Milliseconds from `began` until the guest runs; the same onlooker for both sides. */

@@ -1,53 +1,15 @@
 /** Saving: `fixedram save` against what people do today, QMP's `migrate` to `exec:cat > FILE` with the guest stopped. */
-import { existsSync, rmSync, watch } from "node:fs";
+import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
 import { cont, setMigrateCapabilities, setMigrateParameters, stop } from "../src/qmp/commands.ts";
 import { fixedram, type Usage } from "./fixedram.ts";
 import type { BenchGuest } from "./guest.ts";
-import type { Contest, Sample } from "./measure.ts";
+import type { Sample } from "./measure.ts";
 
 /** Where both sides write. */
 export interface Place {
   readonly name: "tmpfs" | "disk";
   readonly folder: string;
-}
-
-/** @param transport compare this transport of ours with the one that is chosen, instead of with the peer */
-export function saveContest(guest: BenchGuest, qemu: string, place: Place, transport?: string): Contest {
-  const out = join(place.folder, "bench.fram");
-  const stream = join(place.folder, "bench.stream");
-  const disk = place.name === "disk";
-  const shell = disk ? `cat > ${stream} && sync ${stream}` : `cat > ${stream}`;
-  const clear = () => {
-    for (const path of [out, stream, `${stream}.done`]) rmSync(path, { force: true });
-  };
-  return {
-    name: `save, ${place.name}`,
-    qemu,
-    ours: {
-      text: `fixedram save${disk ? " (fsync of file and folder)" : ""}, start of node to its end, guest running again`,
-      run: async () => {
-        clear();
-        return oursSave(guest, out, place.folder);
-      },
-    },
-    peer:
-      transport !== undefined
-        ? {
-            text: `the same with --transport ${transport}`,
-            run: async () => {
-              clear();
-              return oursSave(guest, out, place.folder, ["--transport", transport]);
-            },
-          }
-        : {
-            text: `QMP stop, migrate exec:${disk ? "cat > FILE && sync FILE" : "cat > FILE"}, completed, cont`,
-            run: async () => {
-              clear();
-              return peerSave(guest, shell, disk ? `${stream}.done` : null);
-            },
-          },
-  };
 }
 
 interface SaveAnswer {
@@ -56,16 +18,6 @@ interface SaveAnswer {
     readonly ram: number;
     readonly sync: number;
     readonly guestPause: number | null;
-  };
-}
-
-async function oursSave(guest: BenchGuest, out: string, folder: string, more: readonly string[] = []): Promise<Sample> {
-  const { wall, answer, usage } = await save(guest, out, folder, more);
-  const { total, ram, sync, guestPause } = answer.times;
-  return {
-    wall,
-    own: total,
-    more: { total, ram, sync, pause: guestPause ?? 0, "cpu s": usage.reduce((sum, { cpu }) => sum + cpu, 0) },
   };
 }
 

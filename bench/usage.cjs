@@ -1,11 +1,12 @@
 // Loaded into every process of ours with NODE_OPTIONS=--require: at its end it notes what it used. A process that is killed notes nothing.
-const { appendFileSync } = require("node:fs");
+const { appendFileSync, readFileSync } = require("node:fs");
 
 const file = process.env.FIXEDRAM_BENCH_USAGE;
 if (file !== undefined) {
   process.on("exit", () => {
     const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
     const cpu = (userCPUTime + systemCPUTime) / 1e6;
-    appendFileSync(file, `${JSON.stringify({ program: process.argv[1], peak: maxRSS * 1024, cpu })}\n`);
+    const written = Number(/^wchar: (\d+)/m.exec(readFileSync("/proc/self/io", "latin1"))?.[1] ?? 0);
+    appendFileSync(file, `${JSON.stringify({ program: process.argv[1], peak: maxRSS * 1024, cpu, written })}\n`);
   });
 }
