@@ -4,21 +4,29 @@ import type { FixedRamWriter } from "../../fixedram/writer.ts";
 import type { ChannelConnection } from "../../qemu/migration-socket.ts";
 import type { TargetFile } from "../../storage/target-file.ts";
 import { ChannelControl } from "../../workers/channel-control.ts";
-import type { WorkerPool } from "../../workers/pool.ts";
+import { WorkerPool } from "../../workers/pool.ts";
 import type { ChannelMessage, TakeChannelOutput } from "../../workers/tasks/take-channel.ts";
 
 /** Milliseconds that the rest has to come to the end of a round, once one of them has: else they do not agree on rounds. */
 const ROUND_TIME = 30_000;
 
 export interface ChannelOptions {
+  /** A thread for each channel. */
   readonly pool: WorkerPool;
-  readonly count: number;
   readonly target: TargetFile;
   readonly directIo: boolean;
   /** Something has come. */
   readonly onProgress: () => void;
   /** For tests. */
   readonly roundTime?: number;
+}
+
+/** Threads for so many channels, which start and load what they need; null: for none. */
+export function startThreads(channels: number): WorkerPool | null {
+  if (channels === 0) return null;
+  const pool = new WorkerPool({ size: channels });
+  pool.warmUp("take-channel");
+  return pool;
 }
 
 /**
@@ -53,8 +61,8 @@ export class ChannelCapture {
 
   constructor(options: ChannelOptions) {
     this.#options = options;
-    this.#control = ChannelControl.for(options.count);
-    this.#rounds = Array<number>(options.count).fill(0);
+    this.#control = ChannelControl.for(options.pool.size);
+    this.#rounds = Array<number>(options.pool.size).fill(0);
     this.failure = new Promise((_resolve, reject) => {
       this.#fail = reject;
     });

@@ -24,11 +24,11 @@ import { nodeCalls } from "../../storage/system-calls.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { inspectTarget } from "../../storage/target-path.ts";
 import { shutMessage } from "../../stream/return-path.ts";
-import { WorkerPool } from "../../workers/pool.ts";
+import type { WorkerPool } from "../../workers/pool.ts";
 import { Reporter } from "../reporter.ts";
 import type { SaveOptions, SaveResult } from "../save.ts";
 import { Capture } from "./capture.ts";
-import { ChannelCapture } from "./channels.ts";
+import { ChannelCapture, startThreads } from "./channels.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
@@ -116,10 +116,8 @@ export class SaveRun {
     const channelsTakeable = isMainThread && canTakeChannels();
     const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable });
     // They start while the guard does.
-    if (plan.transport.channels > 0) {
-      this.#pool = new WorkerPool({ size: plan.transport.channels });
-      this.#pool.warmUp("take-channel");
-    }
+    const pool = startThreads(plan.transport.channels);
+    this.#pool = pool;
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
@@ -135,16 +133,12 @@ export class SaveRun {
     };
     const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
-    const channels = plan.transport.channels;
     const listener = await this.#listen(process, guarded, plan);
     const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
     this.#target = target;
-    if (this.#pool !== null) this.#channels = this.#beside(this.#pool, channels, target);
+    const onProgress = () => this.#reporter.report();
+    if (pool !== null) this.#channels = new ChannelCapture({ pool, target, directIo: false, onProgress });
     this.#prepared = { client, plan, guest, target, listener, guarded, before };
-  }
-
-  #beside(pool: WorkerPool, count: number, target: TargetFile): ChannelCapture {
-    return new ChannelCapture({ pool, count, target, directIo: false, onProgress: () => this.#reporter.report() });
   }
 
   async take(): Promise<void> {

@@ -83,7 +83,6 @@ async function setUp(more: Partial<ChannelOptions> = {}): Promise<Scene> {
   const target = TargetFile.create(join(folder, "x.fram"));
   const channels = new ChannelCapture({
     pool,
-    count: CHANNELS,
     target,
     directIo: false,
     onProgress: () => {},
