@@ -68,22 +68,30 @@ _fixedram() {
     diff:--pages-out) _fixedram_files; return ;;
     export:--format) _fixedram_words "elf kdump lime raw"; return ;;
     export:--map) :; return ;;
+    export:--offset) :; return ;;
     read:--block) :; return ;;
     read:--cpu) :; return ;;
     read:--map) :; return ;;
+    read:--offset) :; return ;;
     translate:--cpu) :; return ;;
     translate:--map) :; return ;;
+    translate:--offset) :; return ;;
     search:--block) :; return ;;
     search:--limit) :; return ;;
     search:--map) :; return ;;
+    search:--offset) :; return ;;
     strings:--min) :; return ;;
     strings:--block) :; return ;;
     strings:--limit) :; return ;;
     strings:--map) :; return ;;
+    strings:--offset) :; return ;;
     devices:--instance) :; return ;;
+    devices:--offset) :; return ;;
     cpus:--cpu) :; return ;;
+    cpus:--offset) :; return ;;
     gdb:--port) :; return ;;
     gdb:--map) :; return ;;
+    gdb:--offset) :; return ;;
   esac
   if [[ $cur == -* ]]; then
     case $command in
@@ -98,15 +106,15 @@ _fixedram() {
       seal) _fixedram_words "--json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
       convert) _fixedram_words "--to --xml --force --offset --big-endian --json --quiet -q --help -h" ;;
-      diff) _fixedram_words "--hex --pages-out --trust-seals --json --quiet -q --help -h" ;;
-      export) _fixedram_words "--format --map --json --quiet -q --help -h" ;;
-      read) _fixedram_words "--block --physical --virtual --cpu --map --hex --raw --u64 --string --json --quiet -q --help -h" ;;
-      translate) _fixedram_words "--cpu --map --json --quiet -q --help -h" ;;
-      search) _fixedram_words "--as-hex --regex --utf16 --ignore-case -i --block --limit --map --json --quiet -q --help -h" ;;
-      strings) _fixedram_words "--min --utf16 --block --limit --map --json --quiet -q --help -h" ;;
-      devices) _fixedram_words "--instance --full --json --quiet -q --help -h" ;;
-      cpus) _fixedram_words "--cpu --json --quiet -q --help -h" ;;
-      gdb) _fixedram_words "--port --stdio --once --map --json --quiet -q --help -h" ;;
+      diff) _fixedram_words "--hex --pages-out --trust-seals --keep-index --big-endian --json --quiet -q --help -h" ;;
+      export) _fixedram_words "--format --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      read) _fixedram_words "--block --physical --virtual --cpu --map --hex --raw --u64 --string --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      translate) _fixedram_words "--cpu --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      search) _fixedram_words "--as-hex --regex --utf16 --ignore-case -i --block --limit --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      strings) _fixedram_words "--min --utf16 --block --limit --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      devices) _fixedram_words "--instance --full --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      cpus) _fixedram_words "--cpu --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      gdb) _fixedram_words "--port --stdio --once --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
       doctor) _fixedram_words "--json --quiet -q --help -h" ;;
       completions) _fixedram_words "--json --quiet -q --help -h" ;;
       "") _fixedram_words "--version -V --help -h" ;;

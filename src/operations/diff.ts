@@ -7,11 +7,12 @@ import { PageListFile } from "./diff/list.ts";
 import { diffPages, type PageDifference } from "./diff/pages.ts";
 import { type BlockDiff, BlockTally, type PageCounts } from "./diff/tally.ts";
 import { trustSeals } from "./diff/trust.ts";
+import { type LookOptions, openOptions } from "./inspect.ts";
 import { openSnapshot } from "./open.ts";
-import type { Notice, OperationContext } from "./progress.ts";
+import type { Notice } from "./progress.ts";
 import { Reporter } from "./reporter.ts";
 
-export interface DiffOptions extends OperationContext {
+export interface DiffOptions extends Omit<LookOptions, "offset"> {
   /** Paths of the two snapshots; A is the older one in the words used: `added` is in B and not in A. */
   readonly a: string;
   readonly b: string;
@@ -62,11 +63,10 @@ export interface DiffSide {
  * @throws FixedramError `file.*`, `stream.*`, `seal.*`, `system.*`, each with the path; the signal's reason
  */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
-  const { signal } = options;
   const state = { bytes: 0, total: 0, round: 0 };
   const reporter = new Reporter(options, () => state);
   reporter.enter("preflight");
-  const more = signal === undefined ? {} : { signal };
+  const more = openOptions(options);
   const a = await openSnapshot(options.a, more);
   try {
     const b = await openSnapshot(options.b, more);

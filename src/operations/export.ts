@@ -1,11 +1,12 @@
 import type { Container } from "../containers/snapshot.ts";
 import type { MemoryMap, PhysicalRange } from "../machine/memory-map.ts";
 import { ExportRun } from "./export/run.ts";
-import type { Notice, OperationContext } from "./progress.ts";
+import type { LookOptions } from "./inspect.ts";
+import type { Notice } from "./progress.ts";
 
 export type ExportFormat = "elf" | "raw" | "lime" | "kdump";
 
-export interface ExportOptions extends OperationContext {
+export interface ExportOptions extends LookOptions {
   /** Path of the snapshot. */
   readonly file: string;
   /** Path to write. */

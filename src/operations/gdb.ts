@@ -6,11 +6,12 @@ import { registersOf } from "../gdb/registers.ts";
 import type { GdbTarget } from "../gdb/session.ts";
 import type { Cpu } from "../machine/cpu.ts";
 import { Inside } from "./inside/open.ts";
+import { type LookOptions, openOptions } from "./inspect.ts";
 import { openSnapshot } from "./open.ts";
-import type { Notice, OperationContext } from "./progress.ts";
+import type { Notice } from "./progress.ts";
 import { Reporter } from "./reporter.ts";
 
-export interface GdbOptions extends OperationContext {
+export interface GdbOptions extends LookOptions {
   /** Path of the snapshot. */
   readonly file: string;
   /** TCP port on 127.0.0.1; 0: any that is free. Default 1234. Not with `stdio`. */
@@ -49,11 +50,11 @@ export const defaultGdbPort = 1234;
  * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the snapshot; `system.port-in-use`, `system.*`; the signal's reason
  */
 export async function gdb(options: GdbOptions): Promise<GdbResult> {
-  const { file, map, signal } = options;
+  const { file, map } = options;
   const totals = { sessions: 0, packets: 0 };
   const reporter = new Reporter(options, () => ({ bytes: 0, total: 0, round: 0 }));
   reporter.enter("preflight");
-  const snapshot = await openSnapshot(file, signal === undefined ? {} : { signal });
+  const snapshot = await openSnapshot(file, openOptions(options));
   try {
     const inside = new Inside(snapshot, map);
     const target = targetOf(inside);

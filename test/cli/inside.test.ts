@@ -90,6 +90,14 @@ describe("read", () => {
     expect(await asked("read f 1_000 8 --physical")).toMatchObject({ address: 1000n, space: "physical" });
   });
 
+  test("how the file is to be opened", async () => {
+    expect(await asked("read f 0 8 --keep-index --offset 4K --big-endian")).toMatchObject({
+      keepIndex: true,
+      offset: 4096,
+      bigEndian: true,
+    });
+  });
+
   test.each([
     ["read f 12zz 8", "usage.not-an-address"],
     ["read f 0x1_0000_0000_0000_0000 8", "usage.not-an-address"],

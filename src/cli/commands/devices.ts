@@ -2,6 +2,7 @@ import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
 import { cpuNumber } from "../inside.ts";
 import { devicesJson, devicesText } from "../render/devices.ts";
+import { lookOptions } from "./info.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const name = invocation.wordIf(1);
@@ -10,6 +11,7 @@ export async function run(invocation: Invocation): Promise<number> {
     file: invocation.word(0),
     ...(name === undefined ? {} : { name }),
     ...(instance === undefined ? {} : { instance }),
+    ...lookOptions(invocation),
     ...(await invocation.context()),
   });
   const full = invocation.flag("full");

@@ -11,6 +11,8 @@ export async function run(invocation: Invocation): Promise<number> {
     ...(hex === undefined ? {} : { hex }),
     ...(pagesOut === undefined ? {} : { pagesOut }),
     ...(invocation.flag("trust-seals") ? { trustSeals: true } : {}),
+    ...(invocation.flag("keep-index") ? { keepIndex: true } : {}),
+    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
     ...(await invocation.context()),
   });
   invocation.answer(invocation.json ? diffJson(result) : {}, (colors, columns) => diffText(result, colors, columns));

@@ -1,6 +1,7 @@
 import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
 import { exportText } from "../render/export.ts";
+import { lookOptions } from "./info.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const format = invocation.choice("format", ["elf", "kdump", "lime", "raw"]);
@@ -10,6 +11,7 @@ export async function run(invocation: Invocation): Promise<number> {
     output: invocation.word(1),
     ...(format === undefined ? {} : { format }),
     ...(map === undefined ? {} : { map }),
+    ...lookOptions(invocation),
     ...(await invocation.context()),
   });
   for (const notice of result.notices) invocation.notice(notice);

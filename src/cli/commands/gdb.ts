@@ -1,6 +1,7 @@
 import { ExitCode, FixedramError } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
 import { gdbText } from "../render/gdb.ts";
+import { lookOptions } from "./info.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const port = invocation.count("port", 0, 65_535);
@@ -17,6 +18,7 @@ export async function run(invocation: Invocation): Promise<number> {
     ...(port === undefined ? {} : { port }),
     ...(map === undefined ? {} : { map }),
     ...(invocation.flag("once") ? { once: true } : {}),
+    ...lookOptions(invocation),
     ...(await invocation.context()),
   });
   if (stdio) invocation.settle();

@@ -4,6 +4,7 @@ import { blockBytes, cpuNumber } from "../inside.ts";
 import { HexDump, stringText, wordLines } from "../render/bytes.ts";
 import { colorsFor } from "../render/colors.ts";
 import { parseAddress, parseSize } from "../values.ts";
+import { lookOptions } from "./info.ts";
 
 /** Bytes that an answer in memory may have: a string, or the text in a JSON object. */
 const mostInMemory = 64 * 2 ** 20;
@@ -33,6 +34,7 @@ export async function run(invocation: Invocation): Promise<number> {
     space: spaceOf(invocation),
     ...(map === undefined ? {} : { map }),
     ...(cpu === undefined ? {} : { cpu }),
+    ...lookOptions(invocation),
     ...(await invocation.context()),
     onBytes: (bytes, at) => {
       if (!begun) invocation.settle();

@@ -5,6 +5,7 @@ import { blockBytes } from "../inside.ts";
 import { colorsFor } from "../render/colors.ts";
 import { hitText } from "../render/search.ts";
 import { signalExitCode } from "../terminal.ts";
+import { lookOptions } from "./info.ts";
 import { together } from "./read.ts";
 
 /** Hits in a JSON object, unless --limit says otherwise. */
@@ -79,6 +80,7 @@ export async function finding(
     ...(block === undefined ? {} : { block: blockBytes(block) }),
     ...(map === undefined ? {} : { map }),
     ...(limit === undefined ? {} : { limit }),
+    ...lookOptions(invocation),
     ...context,
     onHit: (hit) => {
       if (json) kept.push({ ...hit, context: Buffer.from(hit.context).toString("hex") });

@@ -3,6 +3,7 @@ import type { Invocation } from "../command.ts";
 import { cpuNumber } from "../inside.ts";
 import { translateText } from "../render/translate.ts";
 import { parseAddress } from "../values.ts";
+import { lookOptions } from "./info.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const map = invocation.text("map");
@@ -12,6 +13,7 @@ export async function run(invocation: Invocation): Promise<number> {
     virtual: parseAddress(invocation.word(1), "VADDR"),
     ...(map === undefined ? {} : { map }),
     ...(cpu === undefined ? {} : { cpu }),
+    ...lookOptions(invocation),
     ...(await invocation.context()),
   });
   invocation.answer(result, (colors) => translateText(result, colors));

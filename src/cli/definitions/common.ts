@@ -23,6 +23,9 @@ export const offset: OptionDefinition = {
   text: "where the stream begins in FILE, when QEMU was told file:FILE,offset=SIZE",
 };
 
+/** What commands take that open any snapshot. */
+export const opening: readonly OptionDefinition[] = [keepIndex, offset, bigEndian];
+
 export const common: readonly OptionDefinition[] = [
   { name: "json", text: "print one JSON object on standard output, progress as NDJSON on standard error" },
   { name: "quiet", short: "q", text: "print only warnings and errors (and the JSON object, with --json)" },

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, opening, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const cpus: CommandDefinition = {
@@ -8,7 +8,7 @@ export const cpus: CommandDefinition = {
     "Shows mode, general, segment and control registers and the model-specific registers that matter, for each CPU (x86-64, aarch64).",
   ],
   arguments: [snapshotFile],
-  options: [{ name: "cpu", value: { name: "N", kind: "count" }, text: "only this CPU" }, ...common],
+  options: [{ name: "cpu", value: { name: "N", kind: "count" }, text: "only this CPU" }, ...opening, ...common],
   examples: [
     { command: "fixedram cpus web.fram", text: "every CPU" },
     { command: "fixedram cpus web.fram --cpu 1 --json", text: "one of them, for tools" },

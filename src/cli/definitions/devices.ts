@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, opening, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const devices: CommandDefinition = {
@@ -11,6 +11,7 @@ export const devices: CommandDefinition = {
   options: [
     { name: "instance", value: { name: "N", kind: "count" }, text: "only the section of this instance" },
     { name: "full", text: "show long arrays and buffers whole" },
+    ...opening,
     ...common,
   ],
   examples: [

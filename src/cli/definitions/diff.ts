@@ -1,4 +1,4 @@
-import { common } from "./common.ts";
+import { bigEndian, common, keepIndex } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const diff: CommandDefinition = {
@@ -23,6 +23,8 @@ export const diff: CommandDefinition = {
       text: "write every run of pages that differ to LIST: kind, block, first page, pages, with tabs between",
     },
     { name: "trust-seals", text: "don't read pages whose digests agree in both seals" },
+    { ...keepIndex, text: keepIndex.text.replace("FILE.index", "A.index and B.index") },
+    { ...bigEndian, text: bigEndian.text.replace("FILE", "A and B") },
     ...common,
   ],
   examples: [

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, opening, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const exportCommand: CommandDefinition = {
@@ -20,6 +20,7 @@ export const exportCommand: CommandDefinition = {
       value: { name: "MAP", kind: "text" },
       text: "the guest's physical memory map: pc, q35, microvm or virt, whose rules to use, or START+LENGTH=BLOCK[@OFFSET],... (default: what was recorded at the save, else QEMU's rules for the machine)",
     },
+    ...opening,
     ...common,
   ],
   examples: [

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, opening, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const gdb: CommandDefinition = {
@@ -22,6 +22,7 @@ export const gdb: CommandDefinition = {
       value: { name: "MAP", kind: "text" },
       text: "the guest's physical memory map, as for fixedram export",
     },
+    ...opening,
     ...common,
   ],
   examples: [

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, opening, snapshotFile } from "./common.ts";
 import { cpuOption, mapOption } from "./inside.ts";
 import type { CommandDefinition } from "./types.ts";
 
@@ -24,6 +24,7 @@ export const read: CommandDefinition = {
     { name: "raw", text: "write the bytes themselves" },
     { name: "u64", text: "show little-endian words of 8 bytes; LENGTH is a multiple of 8" },
     { name: "string", text: "show the text up to the first NUL, what can't be printed escaped" },
+    ...opening,
     ...common,
   ],
   examples: [

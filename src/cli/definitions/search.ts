@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, opening, snapshotFile } from "./common.ts";
 import { mapOption } from "./inside.ts";
 import type { CommandDefinition, OptionDefinition } from "./types.ts";
 
@@ -33,6 +33,7 @@ export const search: CommandDefinition = {
     block,
     limit,
     mapOption,
+    ...opening,
     ...common,
   ],
   examples: [
@@ -54,6 +55,7 @@ export const strings: CommandDefinition = {
     block,
     limit,
     mapOption,
+    ...opening,
     ...common,
   ],
   examples: [

@@ -15,6 +15,7 @@ import { RawPhysicalWriter } from "../../raw/physical.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import type { ExportFormat, ExportOptions, ExportResult } from "../export.ts";
 import { Inside } from "../inside/open.ts";
+import { openOptions } from "../inspect.ts";
 import { openSnapshot } from "../open.ts";
 import { Reporter } from "../reporter.ts";
 import { makeKdump } from "./kdump.ts";
@@ -51,7 +52,7 @@ export class ExportRun {
     const { file, output, map, signal } = this.#options;
     signal?.throwIfAborted();
     this.#reporter.enter("preflight");
-    const snapshot = await openSnapshot(file, signal === undefined ? {} : { signal });
+    const snapshot = await openSnapshot(file, openOptions(this.#options));
     try {
       refuseSame(file, output);
       const inside = new Inside(snapshot, map);
