@@ -1,5 +1,7 @@
 /** QMP's migration verbs (docs/devel/migration and qapi/migration.json in QEMU). */
+import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
+import { FixedramError } from "../errors.ts";
 import { ask, Count } from "./ask.ts";
 import type { ExecuteOptions, QmpClient } from "./client.ts";
 
@@ -84,9 +86,31 @@ export async function setMigrateParameters(
   return { unknown: names.filter((name) => !Object.hasOwn(known, name)) };
 }
 
-/** Starts an outgoing migration to a QEMU migration URI, for example `unix:/run/x/migrate.sock`. */
-export async function migrate(client: QmpClient, uri: string, options?: ExecuteOptions): Promise<void> {
-  await client.execute("migrate", { uri }, options);
+/** Milliseconds QEMU gets to clean up after its last migration, and between two looks. */
+const CLEANING = 10_000;
+const LOOK = 20;
+
+/**
+ * Starts an outgoing migration to a QEMU migration URI, for example `unix:/run/x/migrate.sock`. One that has just failed says so
+ * before QEMU has cleaned up after it, and until then another is refused with "duplicate yank instance": that is waited for.
+ */
+export async function migrate(client: QmpClient, uri: string, options: ExecuteOptions = {}): Promise<void> {
+  const deadline = performance.now() + CLEANING;
+  for (;;) {
+    try {
+      await client.execute("migrate", { uri }, options);
+      return;
+    } catch (error) {
+      if (!stillCleaning(error) || performance.now() > deadline) throw error;
+      await sleep(LOOK);
+    }
+  }
+}
+
+function stillCleaning(error: unknown): boolean {
+  return (
+    error instanceof FixedramError && error.code === "qmp.command" && /yank instance/.test(error.details.said ?? "")
+  );
 }
 
 export async function migrateCancel(client: QmpClient, options?: ExecuteOptions): Promise<void> {

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { inspectGuest } from "../../src/qemu/inspect.ts";
 import { QmpClient } from "../../src/qmp/client.ts";
 import {
+  migrate,
   queryBlock,
   queryMigrate,
   queryMigrateParameters,
@@ -110,6 +111,37 @@ describe("answers are checked", () => {
       migrationStatus: "completed",
       memory: { backends: [], mainBlocks: [] },
       suppressVmdesc: false,
+    });
+  });
+});
+
+describe("migrate", () => {
+  const cleaning = refuse("duplicate yank instance");
+
+  test("waits while QEMU cleans up after the last migration", async () => {
+    const answers = [cleaning, cleaning, {}];
+    const { client } = await fakeQemu({ migrate: () => answers.shift() });
+    await migrate(client, "unix:/run/x");
+    expect(answers).toEqual([]);
+  });
+
+  test("any other refusal is told at once", async () => {
+    const answers = [refuse("There's a migration process in progress"), {}];
+    const { client } = await fakeQemu({ migrate: () => answers.shift() });
+    await expect(migrate(client, "unix:/run/x")).rejects.toMatchObject({ code: "qmp.command" });
+    expect(answers).toHaveLength(1);
+  });
+
+  test("an abort ends the waiting", async () => {
+    const abort = new AbortController();
+    const { client } = await fakeQemu({
+      migrate: () => {
+        abort.abort();
+        return cleaning;
+      },
+    });
+    await expect(migrate(client, "unix:/run/x", { signal: abort.signal })).rejects.toMatchObject({
+      code: "interrupted.aborted",
     });
   });
 });
