@@ -42,6 +42,7 @@ _fixedram() {
     resume:--around) :; return ;;
     resume:--push-rate) :; return ;;
     resume:--events) _fixedram_files; return ;;
+    resume:--listen) :; return ;;
     resume:--offset) :; return ;;
     clone:--count) :; return ;;
     clone:--overlay-dir) _fixedram_folders; return ;;
@@ -96,7 +97,7 @@ _fixedram() {
   if [[ $cur == -* ]]; then
     case $command in
       save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --socket-dir --force --json --quiet -q --help -h" ;;
-      resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --offset --big-endian --json --quiet -q --help -h" ;;
+      resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --view --listen --no-open --offset --big-endian --json --quiet -q --help -h" ;;
       clone) _fixedram_words "--count -n --overlay-dir --paused --run-recorded --verify --id --socket-dir --prefetch --around --push-rate --force --big-endian --json --quiet -q --help -h" ;;
       recover) _fixedram_words "--qmp --verify --around --push-rate --force --json --quiet -q --help -h" ;;
       info) _fixedram_words "--keep-index --offset --big-endian --json --quiet -q --help -h" ;;

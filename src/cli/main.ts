@@ -48,6 +48,7 @@ export const operations: Operations = {
   mapOf: async (file, options) => (await import("../operations/inspect.ts")).mapOf(file, options),
   exportMap: async (options) => (await import("../viewer/export.ts")).exportMap(options),
   view: async (options) => (await import("../viewer/view.ts")).view(options),
+  viewResume: async (options) => (await import("../viewer/live-resume.ts")).viewResume(options),
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),
   seal: async (options) => (await import("../operations/seal.ts")).seal(options),
   repair: async (options) => (await import("../operations/repair.ts")).repair(options),

@@ -18,6 +18,7 @@ import type { SaveOptions, SaveResult } from "../operations/save.ts";
 import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
 import type { ExportMapOptions } from "../viewer/export.ts";
+import type { LiveViewOptions, ResumeViewer } from "../viewer/live-resume.ts";
 import type { Viewer, ViewOptions } from "../viewer/view.ts";
 
 /** As on the command line: `-` is standard input or output, `xml` a path. */
@@ -48,6 +49,7 @@ export interface Operations {
   mapOf(file: string, options: MapOptions): Promise<readonly BlockMap[]>;
   exportMap(options: ExportMapOptions): Promise<void>;
   view(options: ViewOptions): Promise<Viewer>;
+  viewResume(options: LiveViewOptions): Promise<ResumeViewer>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
   seal(options: SealOptions): Promise<SealResult>;
   repair(options: RepairOptions): Promise<RepairResult>;

@@ -39,6 +39,9 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
       // One that came between the end of the loading and now would be lost.
       if (received !== null) passOn(pid, received);
     },
+    takeBack: () => {
+      heir = null;
+    },
     hold: (text) => {
       explain = text;
       return () => {

@@ -28,6 +28,8 @@ export interface Signals {
   readonly received: () => NodeJS.Signals | null;
   /** From here on: Ctrl-C is left to the process with this pid, other signals are passed on to it. */
   handOver(pid: number): void;
+  /** The process has ended: signals abort again. */
+  takeBack?(): void;
   /**
    * While held, the first Ctrl-C only has its meaning explained; the next one, and any other signal, abort as ever. @returns ends it
    */

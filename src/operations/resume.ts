@@ -18,6 +18,8 @@ export interface ResumeOptions extends OperationContext {
   readonly id?: string;
   /** A QEMU that is started gets our terminal, or (default) none: its output is kept for messages. */
   readonly console?: "terminal" | "captured";
+  /** A QEMU that is started prints something; its console on a terminal then goes through this process. */
+  readonly onOutput?: () => void;
   /** Folder for our sockets; the user of an attached QEMU must reach it. */
   readonly socketDir?: string;
   /** Where the stream begins in the file, bytes. */

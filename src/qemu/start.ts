@@ -23,6 +23,8 @@ export interface StartOptions {
   readonly socketDir?: string;
   readonly cwd?: string;
   readonly onNotice?: (notice: StartNotice) => void;
+  /** QEMU prints something on its standard output. With it a console on the terminal goes through us. */
+  readonly onOutput?: () => void;
   readonly signal?: AbortSignal;
   /** Milliseconds until QMP must answer; default 30 000. */
   readonly timeout?: number;
@@ -151,14 +153,21 @@ export class Running {
     const [program, ...words] = tether && options.deathSignal !== false ? tethered(argv) : argv;
     const terminal = options.console === "terminal";
     const input = options.input ?? (terminal ? "inherit" : "ignore");
-    const output = terminal ? "inherit" : "pipe";
+    const { onOutput } = options;
+    const output = terminal && onOutput === undefined ? "inherit" : "pipe";
     this.child = spawn(program ?? "", words, {
       stdio: [input, output, "pipe"],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       detached: !tether,
     });
     if (tether) endWithUs(this.#kill);
-    if (options.input !== "pipe") this.child.stdout?.on("data", (chunk: Buffer) => this.#keep(chunk));
+    if (options.input !== "pipe") {
+      this.child.stdout?.on("data", (chunk: Buffer) => {
+        if (!terminal) this.#keep(chunk);
+        onOutput?.();
+      });
+      if (terminal) this.child.stdout?.pipe(process.stdout, { end: false });
+    }
     this.child.stderr?.on("data", (chunk: Buffer) => {
       this.#keep(chunk);
       if (terminal) process.stderr.write(chunk);

@@ -28,19 +28,30 @@ export interface Viewer extends AsyncDisposable {
 export async function view(options: ViewOptions): Promise<Viewer> {
   const { host, port } = parseListen(options.listen ?? "127.0.0.1:0");
   const files = options.other === undefined ? [options.file] : [options.file, options.other];
-  const session = await Session.open(files, options.signal);
+  const { signal } = options;
+  return serve(await Session.open(files, signal === undefined ? {} : { signal }), host, port);
+}
+
+/** Serves what a session holds; closing it closes the session. @throws `system.address-in-use` */
+export async function serve(session: Session, host: string, port: number): Promise<Viewer> {
   try {
     const server = await ViewerServer.start(session, host, port);
     let resolve = (): void => undefined;
     const ended = new Promise<void>((settle) => {
       resolve = settle;
     });
-    const close = async () => {
+    const end = async () => {
       // Who listens is told that it is over before connections are cut.
       session.announcer.close();
+      session.live?.close();
       await server.close();
       await session[Symbol.asyncDispose]();
       resolve();
+    };
+    let ending: Promise<void> | null = null;
+    const close = () => {
+      ending ??= end();
+      return ending;
     };
     return { url: server.url, ended, close, [Symbol.asyncDispose]: close };
   } catch (error) {

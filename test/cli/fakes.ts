@@ -418,6 +418,7 @@ export function operationsWith(some: Partial<Operations>): Operations {
     mapOf: refuse("mapOf"),
     exportMap: refuse("exportMap"),
     view: refuse("view"),
+    viewResume: refuse("viewResume"),
     verify: refuse("verify"),
     seal: refuse("seal"),
     repair: refuse("repair"),
@@ -451,6 +452,12 @@ export const fakes: Operations = {
     const close = async () => {};
     return { url: "http://127.0.0.1:8000/key/", ended: Promise.resolve(), close, [Symbol.asyncDispose]: close };
   },
+  viewResume: async () => ({
+    ...(await fakes.view({ file: "" })),
+    hooks: { onActivity: () => {}, onRunning: () => {}, onOutput: () => {} },
+    finished: () => {},
+    failed: () => {},
+  }),
   verify: async ({ file }) => ({ ...verified, path: file }),
   convert: async () => converted,
   diff: async ({ a, b }) => ({ ...compared, a: { ...compared.a, path: a }, b: { ...compared.b, path: b } }),

@@ -2,31 +2,70 @@ import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { ExitCode, systemError } from "../../errors.ts";
 import type { ResumeOptions } from "../../operations/resume.ts";
 import type { Activity, LazyResumeOptions, LazyRunning } from "../../operations/resume-lazy.ts";
+import type { ResumeViewer } from "../../viewer/live-resume.ts";
 import type { Invocation } from "../command.ts";
 import { duration } from "../render/format.ts";
 import { lazyText } from "../render/resume-lazy.ts";
 import { signalExitCode } from "../terminal.ts";
+import { beginView, keepView } from "../viewing.ts";
 import { confirm } from "./resume.ts";
 
 /** `fixedram resume --lazy`: answers when all RAM is in; that the guest runs is said on the way. */
 export async function runLazy(invocation: Invocation, options: ResumeOptions): Promise<number> {
-  const { operations, signals } = invocation.around;
+  const { operations } = invocation.around;
+  const { file, offset, bigEndian } = options;
   const events = eventsOf(invocation);
+  let viewer: ResumeViewer | null = null;
+  try {
+    viewer = await beginView(invocation, (listen) =>
+      operations.viewResume({
+        ...{ file, ...listen },
+        ...(offset === undefined ? {} : { offset }),
+        ...(bigEndian === undefined ? {} : { bigEndian }),
+      }),
+    );
+    const code = await resumeWith(invocation, options, events, viewer);
+    if (viewer !== null) await keepView(invocation, viewer);
+    return code;
+  } catch (error) {
+    viewer?.failed(error);
+    throw error;
+  } finally {
+    events?.close();
+    await viewer?.close();
+  }
+}
+
+async function resumeWith(
+  invocation: Invocation,
+  options: ResumeOptions,
+  events: Events | null,
+  viewer: ResumeViewer | null,
+): Promise<number> {
+  const { operations, signals } = invocation.around;
   const ours = options.qmp === undefined;
+  const watched = events !== null || viewer !== null;
+  const onActivity = (batch: readonly Activity[]) => {
+    events?.write(batch);
+    viewer?.hooks.onActivity(batch);
+  };
   let release = () => {};
   try {
     const result = await operations.resumeLazy({
       ...options,
       ...lazyOptions(invocation),
-      ...(events === null ? {} : { onActivity: events.write }),
+      ...(watched ? { onActivity } : {}),
+      ...(viewer === null ? {} : { onOutput: viewer.hooks.onOutput }),
       confirm: (argv) => confirm(invocation, argv),
       ...(await invocation.context()),
       onRunning: (running) => {
+        viewer?.hooks.onRunning(running);
         tellRunning(invocation, running);
         release = signals.hold?.(() => explain(invocation, ours)) ?? release;
       },
     });
     release();
+    viewer?.finished(result);
     if (result.process !== null) signals.handOver(result.process.pid);
     for (const notice of result.notices) invocation.notice(notice);
     const { process: started, ...rest } = result;
@@ -34,10 +73,10 @@ export async function runLazy(invocation: Invocation, options: ResumeOptions): P
     invocation.answer(json, (colors) => lazyText(result, colors), "resume-lazy");
     if (started === null) return ExitCode.ok;
     const { code, signal } = await started.ended;
+    signals.takeBack?.();
     return signal === null ? (code ?? ExitCode.ok) : signalExitCode(signal);
   } finally {
     release();
-    events?.close();
   }
 }
 
@@ -74,8 +113,13 @@ function explain(invocation: Invocation, ours: boolean): void {
   });
 }
 
+interface Events {
+  readonly write: (batch: readonly Activity[]) => void;
+  close(): void;
+}
+
 /** One line for each: `{"time":..., "kind":"fault","block":0,"page":17,"pages":1,"took":23}`. */
-function eventsOf(invocation: Invocation): { write(batch: readonly Activity[]): void; close(): void } | null {
+function eventsOf(invocation: Invocation): Events | null {
   const path = invocation.text("events");
   if (path === undefined) return null;
   let fd: number;

@@ -25,7 +25,11 @@ export async function run(invocation: Invocation): Promise<number> {
 }
 
 function refuseWithoutLazy(invocation: Invocation): void {
-  const given = ["prefetch", "around", "push-rate", "events"].filter((name) => invocation.text(name) !== undefined);
+  const words = ["prefetch", "around", "push-rate", "events", "listen"];
+  const given = [
+    ...words.filter((name) => invocation.text(name) !== undefined),
+    ...["view", "no-open"].filter((name) => invocation.flag(name)),
+  ];
   if (given.length === 0) return;
   throw new FixedramError("usage.conflict", "that goes together with --lazy only", {
     found: given.map((name) => `--${name}`).join(" and "),

@@ -25,7 +25,7 @@ export async function run(invocation: Invocation): Promise<number> {
   return signal === null ? ExitCode.ok : signalExitCode(signal);
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -33,7 +33,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** Where there is a screen, its browser; that there is none is no failure, the address is printed. */
-function openBrowser(url: string, env: Readonly<Record<string, string | undefined>>): void {
+export function openBrowser(url: string, env: Readonly<Record<string, string | undefined>>): void {
   const screen = [env.DISPLAY, env.WAYLAND_DISPLAY].some((name) => (name ?? "") !== "");
   if (!screen) return;
   const child = spawn("xdg-open", [url], { stdio: "ignore", detached: true });

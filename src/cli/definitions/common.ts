@@ -26,6 +26,21 @@ export const offset: OptionDefinition = {
 /** What commands take that open any snapshot. */
 export const opening: readonly OptionDefinition[] = [keepIndex, offset, bigEndian];
 
+export const listen: OptionDefinition = {
+  name: "listen",
+  value: { name: "ADDRESS", kind: "text" },
+  text: "127.0.0.1:PORT, [::1]:PORT or PORT (default: 127.0.0.1 and a free port)",
+};
+
+export const noOpen: OptionDefinition = { name: "no-open", text: "only print the address, open no browser" };
+
+/** Options of a command that can be watched while it works. @param text what --view shows */
+export const viewing = (text: string): readonly OptionDefinition[] => [
+  { name: "view", text },
+  { ...listen, text: `with --view: ${listen.text}` },
+  { ...noOpen, text: `with --view: ${noOpen.text}` },
+];
+
 export const common: readonly OptionDefinition[] = [
   { name: "json", text: "print one JSON object on standard output, progress as NDJSON on standard error" },
   { name: "quiet", short: "q", text: "print only warnings and errors (and the JSON object, with --json)" },

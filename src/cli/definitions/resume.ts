@@ -1,4 +1,4 @@
-import { bigEndian, common, offset, snapshotFile } from "./common.ts";
+import { bigEndian, common, offset, snapshotFile, viewing } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const resume: CommandDefinition = {
@@ -60,6 +60,9 @@ export const resume: CommandDefinition = {
       value: { name: "PATH", kind: "file" },
       text: "with --lazy: write every fault and every piece sent to this file or pipe, as NDJSON",
     },
+    ...viewing(
+      "with --lazy: show in the browser how the guest comes up, page by page; QEMU's console then goes through us, and the page stays afterwards, until Ctrl-C",
+    ),
     offset,
     bigEndian,
     ...common,
@@ -72,6 +75,10 @@ export const resume: CommandDefinition = {
     {
       command: "fixedram resume web.fram --qmp /run/web.qmp --paused",
       text: "load into a QEMU that was started with -incoming defer",
+    },
+    {
+      command: "fixedram resume web.fram --lazy --view -- qemu-system-x86_64 -M q35 -m 2G -nographic",
+      text: "let the guest run at once, and watch its memory come",
     },
   ],
 };

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { common, listen, noOpen, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const view: CommandDefinition = {
@@ -12,15 +12,7 @@ export const view: CommandDefinition = {
     snapshotFile,
     { name: "OTHER", kind: "snapshot", required: false, text: "a second snapshot, to compare FILE with" },
   ],
-  options: [
-    {
-      name: "listen",
-      value: { name: "ADDRESS", kind: "text" },
-      text: "127.0.0.1:PORT, [::1]:PORT or PORT (default: 127.0.0.1 and a free port)",
-    },
-    { name: "no-open", text: "only print the address, open no browser" },
-    ...common,
-  ],
+  options: [listen, noOpen, ...common],
   examples: [
     { command: "fixedram view web.fram", text: "open the map in the browser" },
     { command: "fixedram view after.fram before.fram --no-open", text: "what changed from one moment to the other" },

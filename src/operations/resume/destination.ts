@@ -74,6 +74,7 @@ export async function start(
     ...(cwd === null ? {} : { cwd }),
     ...(options.socketDir === undefined ? {} : { socketDir: options.socketDir }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onOutput === undefined ? {} : { onOutput: options.onOutput }),
   });
   return {
     client: qemu.client,

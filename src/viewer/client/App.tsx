@@ -1,3 +1,4 @@
+import { Timeline } from "./live/Timeline.tsx";
 import { MapView } from "./map/MapView.tsx";
 import { Pane } from "./panes/Pane.tsx";
 import { GoDialog } from "./parts/GoDialog.tsx";
@@ -27,6 +28,7 @@ export function App() {
         </section>
         <Pane />
       </main>
+      <Timeline />
       <Strip />
       <GoDialog />
       <Help />

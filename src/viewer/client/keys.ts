@@ -1,4 +1,5 @@
 import { type Place, pageAt, placeOf } from "../shared/grid.ts";
+import { step, togglePlay } from "./live/replay.ts";
 import { keepInSight, moveBy, showAll, showSpot, viewNow, zoomBy } from "./map/camera.ts";
 import {
   availableModes,
@@ -28,6 +29,7 @@ export const keyTable: readonly (readonly [keys: string, does: string])[] = [
   ["o", "rows or Hilbert's curve"],
   ["p d c i", "page; devices; CPUs; snapshot, seal and check"],
   ["t", "light or dark"],
+  ["Space , .", "of a recording: play or hold; a step back; a step on"],
   ["Esc", "close what is open"],
   ["?", "this help"],
 ];
@@ -43,6 +45,8 @@ export function listenToKeys(): void {
       return;
     }
     if (target instanceof HTMLElement && target.closest("input, textarea, select") !== null) return;
+    // A button that has the focus is pressed by it.
+    if (event.key === " " && target instanceof HTMLElement && target.closest("button") !== null) return;
     if (helpOpen.value || goOpen.value) return;
     if (act(event)) event.preventDefault();
   });
@@ -60,7 +64,7 @@ function act(event: KeyboardEvent): boolean {
   const arrow = arrows[event.key];
   if (arrow !== undefined) {
     if (event.shiftKey) moveBy(arrow[0] * 90, arrow[1] * 90);
-    else step(arrow[0], arrow[1]);
+    else stepBy(arrow[0], arrow[1]);
     return true;
   }
   const number = Number(event.key);
@@ -102,6 +106,9 @@ const single: Readonly<Record<string, () => void>> = {
     order.value = order.value === "rows" ? "hilbert" : "rows";
   },
   t: () => keepTheme(theme.value === "dark" ? "light" : "dark"),
+  " ": togglePlay,
+  ",": () => step(-1),
+  ".": () => step(1),
   Enter: () => {
     showPane("page");
     if (selected.value !== null && viewNow().zoom < 6) showSpot(selected.value);
@@ -111,7 +118,7 @@ const single: Readonly<Record<string, () => void>> = {
 const place: Place = { x: 0, y: 0 };
 
 /** Moves the selection to the page beside it. */
-function step(dx: number, dy: number): void {
+function stepBy(dx: number, dy: number): void {
   const spot = selected.value;
   const block = blockOf(spot);
   if (spot === null || block === null) {

@@ -4,6 +4,7 @@ import { App } from "./App.tsx";
 import { ApiError, follow, getSnapshot } from "./api.ts";
 import { keepHash } from "./hash.ts";
 import { listenToKeys } from "./keys.ts";
+import { followLive } from "./live/follow.ts";
 import { tiles } from "./map/MapView.tsx";
 import { comparing, failure, showMode, snapshot } from "./state.ts";
 import { startTheme } from "./theme.ts";
@@ -20,9 +21,12 @@ async function start(): Promise<void> {
       error instanceof ApiError ? error : new ApiError({ code: "viewer.failed", message: text, hint: null });
     return;
   }
-  const { file, other } = snapshot.value;
+  const { file, other, live } = snapshot.value;
   document.title = `${file.path.split("/").at(-1) ?? "snapshot"} · fixedram`;
-  if (other !== null) showMode("changes");
+  if (live === "resume") showMode("live");
+  else if (live === "save") showMode("rewrites");
+  else if (other !== null) showMode("changes");
+  if (live !== null) void followLive();
   keepHash();
   follow("api/events", {
     compare: (now: ViewComparison) => {

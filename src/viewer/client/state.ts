@@ -8,6 +8,7 @@ import type { ViewBlock, ViewCheck, ViewComparison, ViewSnapshot } from "../shar
 import type { View } from "../shared/view.ts";
 import { worldOf } from "../shared/world.ts";
 import type { ApiError } from "./api.ts";
+import { moment } from "./live/record.ts";
 import type { Look } from "./map/paint.ts";
 
 export const snapshot = signal<ViewSnapshot | null>(null);
@@ -74,6 +75,7 @@ export const look = computed<Look>(() => {
     theme: theme.value,
     hidden: hidden.value,
     trust: state === "sealed" || state === "damaged" ? trust : "uncovered",
+    moment: mode.value === "live" || mode.value === "rewrites" ? moment.value : null,
   };
 });
 

@@ -44,6 +44,10 @@ export const handlers: Readonly<Record<string, Handler>> = {
     sendJson(response, 200, await translateAddress(session.side, query.get("address") ?? "", cpu));
   },
   "/api/events": ({ session, response }) => session.announcer.listen(response),
+  "/api/live": ({ session, response }) => {
+    if (session.live !== null) session.live.listen(response);
+    else sendJson(response, 404, { code: "viewer.not-found", message: "nothing is going on here", hint: null });
+  },
   "/api/check": (call) =>
     streamed(call, (stream) => checkSide(sideOf(call), call.query.get("deep") === "1", stream, call.signal)),
 };

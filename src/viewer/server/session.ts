@@ -1,12 +1,13 @@
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { toolVersion } from "../../installation.ts";
-import { openSnapshot } from "../../operations/open.ts";
+import { type OpenSnapshotOptions, openSnapshot } from "../../operations/open.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import type { ViewSnapshot } from "../shared/protocol.ts";
 import { compareSides } from "./compare.ts";
 import { ContentTiles } from "./content-tiles.ts";
 import { describeSide } from "./describe.ts";
 import { Announcer } from "./events.ts";
+import type { Broadcast } from "./live/broadcast.ts";
 import { Side } from "./side.ts";
 
 /** What one viewer looks at. */
@@ -15,6 +16,8 @@ export class Session implements AsyncDisposable {
   readonly announcer = new Announcer();
   readonly pool: WorkerPool;
   readonly ending = new AbortController();
+  /** What goes on with the snapshot; null: nothing. */
+  live: Broadcast | null = null;
   #description: ViewSnapshot | null = null;
 
   private constructor(sides: readonly Side[], pool: WorkerPool) {
@@ -23,11 +26,11 @@ export class Session implements AsyncDisposable {
   }
 
   /** @throws as openSnapshot, for each file */
-  static async open(files: readonly string[], signal?: AbortSignal): Promise<Session> {
+  static async open(files: readonly string[], options: OpenSnapshotOptions = {}): Promise<Session> {
     const pool = new WorkerPool();
     const snapshots: Snapshot[] = [];
     try {
-      for (const file of files) snapshots.push(await openSnapshot(file, signal === undefined ? {} : { signal }));
+      for (const file of files) snapshots.push(await openSnapshot(file, options));
     } catch (error) {
       for (const snapshot of snapshots) await snapshot.close();
       throw error;
@@ -56,7 +59,7 @@ export class Session implements AsyncDisposable {
       version: toolVersion,
       file: describeSide(this.side),
       other: other === undefined ? null : describeSide(other),
-      live: null,
+      live: this.live?.what ?? null,
     };
     return this.#description;
   }
@@ -64,6 +67,7 @@ export class Session implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.ending.abort(new Error("the viewer ends"));
     this.announcer.close();
+    this.live?.close();
     await this.pool.close();
     for (const { snapshot } of this.sides) await snapshot.close();
   }

@@ -93,6 +93,7 @@ export const modes: Readonly<Record<ModeName, Mode>> = {
       zero,
       { key: "waiting", swatch: "waiting", label: "not in yet", tells: "Has data, and is still on its way." },
       { key: "faulted", swatch: "faulted", label: "faulted", tells: "The guest wanted it and waited." },
+      { key: "along", swatch: "along", label: "brought along", tells: "Sent with a neighbour that was faulted." },
       {
         key: "prefetched",
         swatch: "prefetched",
@@ -104,10 +105,10 @@ export const modes: Readonly<Record<ModeName, Mode>> = {
   },
   rewrites: {
     title: "Rewrites",
-    tells: "how often a page came again in a live save",
-    layers: ["data"],
+    tells: "how often a page came again while the guest was saved",
+    layers: [],
     legend: [
-      zero,
+      { ...zero, tells: "Every byte is 0." },
       { key: "waiting", swatch: "waiting", label: "not here yet", tells: "No word of it yet." },
       { key: "cold", swatch: "cold", label: "once", tells: "Written once." },
       { key: "hot", swatch: "hot", label: "again and again", tells: "The guest kept writing to it." },

@@ -4,6 +4,7 @@ import { cellPages, tileSide } from "../../shared/grid.ts";
 import { count, percent } from "../../shared/units.ts";
 import { toWorld } from "../../shared/view.ts";
 import { plotAt } from "../../shared/world.ts";
+import { tellLive } from "../live/tell.ts";
 import {
   found,
   type Hovered,
@@ -228,6 +229,11 @@ function cellAt(canvas: HTMLCanvasElement, at: Point): Hovered | null {
   const planes = tiles.planes(plot, level, Math.floor(column / tileSide), Math.floor(row / tileSide), look.peek().mode);
   const index = (row % tileSide) * tileSide + (column % tileSide);
   const whole = plot.grid.order === "rows" ? cell.count * Math.min(side, plot.height - row * side) : cell.count;
+  const told = () => {
+    const now = look.peek();
+    if (now.moment !== null) return tellLive(now.moment, plot, cell.first, cell.count, level);
+    return planes === null ? "" : tellCell(planes, index, whole, now, { count, percent });
+  };
   return {
     block: plot.block,
     page: cell.first,
@@ -235,6 +241,6 @@ function cellAt(canvas: HTMLCanvasElement, at: Point): Hovered | null {
     level,
     x: at.x - left,
     y: at.y - top,
-    tells: planes === null ? "" : tellCell(planes, index, whole, look.peek(), { count, percent }),
+    tells: told(),
   };
 }

@@ -2,6 +2,9 @@ import { cellPages, type Grid, tileCells, tileSide } from "../../shared/grid.ts"
 import type { ModeName } from "../../shared/modes.ts";
 import { type Rgb, rgbOf, type SwatchName, type Theme, weightOf } from "../../shared/palette.ts";
 import { contentClasses } from "../../shared/protocol.ts";
+import type { Plot } from "../../shared/world.ts";
+import { paintLive } from "../live/paint.ts";
+import type { Moment } from "../live/record.ts";
 
 /** What decides how a tile's numbers become colours. */
 export interface Look {
@@ -11,6 +14,8 @@ export interface Look {
   readonly hidden: ReadonlySet<string>;
   /** What the seal says of pages that are not damaged. */
   readonly trust: "uncovered" | "covered" | "intact";
+  /** What of a recording is shown, where the mode shows one. */
+  readonly moment: Moment | null;
 }
 
 const weights = Float32Array.from({ length: 256 }, (_, byte) => weightOf(byte / 255));
@@ -27,8 +32,22 @@ function stackOf(look: Look): readonly SwatchName[] {
   }
 }
 
+/** A tile's place on the map. */
+export interface TilePlace {
+  readonly plot: Plot;
+  readonly level: number;
+  readonly x: number;
+  readonly y: number;
+}
+
 /** Paints a tile of shares or classes as RGBA. Cells without pages stay clear. */
-export function paintTile(planes: Uint8Array, look: Look, inside: Uint8Array | null): Uint8ClampedArray<ArrayBuffer> {
+export function paintTile(
+  planes: Uint8Array,
+  look: Look,
+  inside: Uint8Array | null,
+  { plot, level, x, y }: TilePlace,
+): Uint8ClampedArray<ArrayBuffer> {
+  if (look.moment !== null) return paintLive(planes, look, look.moment, plot, level, x, y);
   const pixels = new Uint8ClampedArray(tileCells * 4);
   if (look.mode === "content") paintClasses(planes, look, pixels);
   else paintShares(planes, look, pixels);

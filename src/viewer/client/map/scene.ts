@@ -128,7 +128,7 @@ let standIn: Look | null = null;
 
 /** While the tiles of a mode are made, those of the state that are here already. */
 function instead({ theme, trust }: Look): Look {
-  if (standIn?.theme !== theme) standIn = { mode: "state", theme, hidden: new Set(), trust };
+  if (standIn?.theme !== theme) standIn = { mode: "state", theme, hidden: new Set(), trust, moment: null };
   return standIn;
 }
 

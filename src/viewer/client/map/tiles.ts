@@ -58,6 +58,9 @@ export class TileStore {
   /** A tile as it can be drawn now; null when it is not here, and then, given a rank (less is sooner), it is sent for. */
   picture(plot: Plot, level: number, x: number, y: number, look: Look, rank: number | null): OffscreenCanvas | null {
     const key = this.#key(plot, level, x, y, look.mode);
+    // Nothing of the snapshot is needed: there is none yet.
+    if (modes[look.mode].layers.length === 0 && !this.#tiles.has(key))
+      this.#tiles.set(key, { planes: new Uint8Array(0), inside: null, canvas: null, look: null, used: this.#frame });
     const tile = this.#tiles.get(key);
     if (tile === undefined || tile.planes === null) {
       if (rank !== null && !this.#underWay.has(key) && !this.#failed.has(key)) {
@@ -67,8 +70,9 @@ export class TileStore {
     }
     tile.used = this.#frame;
     if (tile.look !== look) {
+      const place = { plot, level, x, y };
       const canvas = tile.canvas ?? new OffscreenCanvas(tileSide, tileSide);
-      const image = new ImageData(paintTile(tile.planes, look, tile.inside), tileSide, tileSide);
+      const image = new ImageData(paintTile(tile.planes, look, tile.inside, place), tileSide, tileSide);
       canvas.getContext("2d")?.putImageData(image, 0, 0);
       tile.canvas = canvas;
       tile.look = look;

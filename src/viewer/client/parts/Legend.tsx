@@ -1,6 +1,8 @@
+import { resumeKinds } from "../../shared/live.ts";
 import { modes } from "../../shared/modes.ts";
 import { swatches } from "../../shared/palette.ts";
 import { count, percent, size } from "../../shared/units.ts";
+import { totals } from "../live/record.ts";
 import { blocks, checked, comparing, hidden, look, mode, snapshot, theme, toggleHidden } from "../state.ts";
 
 /** Names the colours; a click leaves the others' pages out. Entries that cannot come up are not shown. */
@@ -45,6 +47,8 @@ function Figure({ name }: { name: string }) {
       : mode.value === "changes"
         ? { changed: differ?.changed, added: differ?.added, gone: differ?.gone }
         : {};
+  const recorded = recordedOf(name);
+  if (recorded !== null) return <span class="figure">{count(recorded)}</span>;
   const figure = figures[name];
   if (figure === undefined) return null;
   return (
@@ -52,6 +56,14 @@ function Figure({ name }: { name: string }) {
       {mode.value === "state" ? percent(figure, total) : count(figure)}
     </span>
   );
+}
+
+/** Pages of a recording that came in this manner by the moment that is shown; null: the mode shows none. */
+function recordedOf(name: string): number | null {
+  const pages = totals.value?.pages;
+  if (pages === undefined || (mode.value !== "live" && mode.value !== "rewrites")) return null;
+  const kind: number = (mode.value === "live" ? resumeKinds : ["", "zero", "cold", "hot"]).indexOf(name as never);
+  return kind > 0 ? (pages[kind] ?? 0) : null;
 }
 
 /** How far the comparison is. */
