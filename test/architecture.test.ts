@@ -102,7 +102,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "viewer/client": ["viewer/shared"],
   "viewer/server": [...all, "viewer/shared"],
   "viewer/picture": ["pages", "viewer/server", "viewer/shared"],
-  viewer: [...all, "viewer/server", "viewer/picture"],
+  viewer: [...all, "viewer/server", "viewer/picture", "viewer/shared"],
   cli: [...all, "viewer"],
   "index.ts": [...all, "viewer"],
 };

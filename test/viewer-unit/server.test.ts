@@ -71,7 +71,40 @@ test("pages come with their kinds", async () => {
   expect(answer.subarray(2 + 4096).every((byte) => byte === 1)).toBe(true);
 });
 
+/** Events of an answer that comes in pieces, by name. */
+async function events(path: string): Promise<readonly (readonly [string, unknown])[]> {
+  const text = await (await fetch(viewer.url + path)).text();
+  return [...text.matchAll(/event: (.*)\ndata: (.*)\n\n/g)].map(([, name = "", data = ""]) => [name, JSON.parse(data)]);
+}
+
+test("a search tells hits with what stands around them, a thousand at most", async () => {
+  const told = await events("api/search?pattern=ab%20ab%200?&as=hex");
+  expect(told.filter(([name]) => name === "hits")).toEqual([]);
+  expect(told.at(-1)).toMatchObject(["result", { hits: 0, more: false, searched: 601 * 4096, total: 601 * 4096 }]);
+  // From the last byte of the page that is full of 5s to the first of the next.
+  const some = (await events("api/search?pattern=0506&as=hex")).find(([name]) => name === "hits")?.[1];
+  const bytes = "05".repeat(17) + "06".repeat(49);
+  const places = [104, 354, 604].map((page) => (page + 1) * 4096 - 1);
+  expect(some).toEqual(
+    places.map((offset) => ({ block: 0, label: "pc.ram", offset, length: 2, physical: offset, bytes, before: 16 })),
+  );
+  const many = await events("api/search?pattern=a&ignore-case=1");
+  expect(many.at(-1)).toMatchObject(["result", { hits: 1000, more: true }]);
+  expect(many.flatMap(([name, data]) => (name === "hits" ? (data as unknown[]) : [])).length).toBe(1000);
+});
+
 test.each([
+  ["api/search?pattern=", "usage.bad-pattern"],
+  ["api/search?pattern=((&as=regex", "usage.bad-pattern"],
+  ["api/search?pattern=0&as=hex", "usage.bad-pattern"],
+])("%s is refused on the way", async (path, code) => {
+  const [last] = await events(path);
+  expect(last).toMatchObject(["failed", { code, hint: expect.any(String) as string }]);
+});
+
+test.each([
+  "api/search?pattern=a&as=soundex",
+  `api/search?pattern=${"a".repeat(13_000)}`,
   "api/tile?block=9&order=rows&level=0&x=0&y=0&layers=data",
   "api/tile?block=0&order=spiral&level=0&x=0&y=0&layers=data",
   "api/tile?block=0&order=rows&level=-1&x=0&y=0&layers=data",

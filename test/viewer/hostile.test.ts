@@ -67,6 +67,12 @@ test("names and texts are shown, never run; escapes reach no terminal", async ()
   expect(shown).toContain("\\x1b]0;owned\\x07\\x1b[2J\\x9b31m");
   expect(shown).toContain("\\u202egnp.exe");
   await picture(page, "hostile-dark");
+  // A page full of "<" in a block with a name that is a script.
+  await page.keyboard.press("/");
+  await page.keyboard.type("<<<<<");
+  await page.keyboard.press("Enter");
+  await expect.poll(() => page.locator(".hits li").count(), { timeout: 20_000 }).toBeGreaterThan(10);
+  expect(await page.locator(".hits").innerText()).toContain("<script>window.hacked=1</script>");
   expect(await page.evaluate("window.hacked")).toBe(undefined);
   expect(await page.evaluate("document.querySelectorAll('img, #app script').length")).toBe(0);
   expect(complaints).toEqual([]);

@@ -66,7 +66,7 @@ async function startViewing(args: readonly string[]) {
   return { url, until, ended, interrupt: () => void child.kill("SIGINT") };
 }
 
-test("a lazy resume is seen to its end, and scrubbed back", { timeout: 280_000 }, async () => {
+test("a lazy resume is seen to its end, and scrubbed back", { timeout: 240_000 }, async () => {
   await save(guest, file);
   const { argv, serialPath } = resumeCommand({ ...guest.options });
   // What the guest prints also goes to QEMU's standard output.

@@ -15,6 +15,10 @@ import { colorsOf, expectColor, type Opened, openBrowser, openMap, picture, star
 const folder = testFolder();
 const before = join(folder, "before.fram");
 const after = join(folder, "after.fram");
+interface SearchAnswer {
+  readonly count: number;
+  readonly hits: readonly { readonly block: string; readonly offset: number }[];
+}
 let browser: Opened;
 let known: SnapshotInfo;
 
@@ -171,6 +175,43 @@ test("devices as trees with a filter, CPUs, and a register's address followed th
   await rip.click();
   // The boot guest maps its memory one to one.
   await expect.poll(() => text(".where")).toContain(`physical 0x${address.toString(16)}`);
+});
+
+test("a search lists what fixedram search finds, on the map and one after the other; it is in the link", async () => {
+  const { url } = await startViewer(after);
+  const known = JSON.parse((await fixedram(["search", after, "SeaBIOS", "--json"])).stdout) as SearchAnswer;
+  expect(known.count).toBeGreaterThan(1);
+  await openMap(page(), url);
+  await press("/");
+  await page().keyboard.type("seabios");
+  await page().locator(".finder label", { hasText: "either case" }).click();
+  await page().locator(".finder input[type=search]").focus();
+  await press("Enter");
+  await expect.poll(() => text(".finder [role=status]"), { timeout: 30_000 }).toContain(" hits in ");
+  const places = await page().locator(".hits .place").allInnerTexts();
+  const wanted = known.hits.map(({ block, offset }) => `${block} 0x${offset.toString(16)}`);
+  expect(wanted.filter((place) => !places.some((each) => each.startsWith(place)))).toEqual([]);
+  expect((await page().locator(".hits mark").first().innerText()).toLowerCase()).toBe("seabios");
+  await expectColor(page(), "#ff7ad9");
+  await press("Enter");
+  await expect.poll(() => page().locator(".hits [aria-current]").count()).toBe(1);
+  await page().locator(".hits [aria-current] button").click();
+  await expect.poll(() => page().locator(".hex .rows").innerText()).toMatch(/seabios/i);
+  await press("/");
+  await expect.poll(() => Object.fromEntries(hash())).toMatchObject({ pane: "search", find: "seabios", as: "text-i" });
+  await picture(page(), "search-dark");
+  await press("Escape", "n", "t");
+  await picture(page(), "search-light");
+  await press("t");
+  const link = page().url();
+  await page().goto("about:blank");
+  await openMap(page(), link);
+  await press("/");
+  await expect.poll(() => page().locator(".hits li").count(), { timeout: 30_000 }).toBe(places.length);
+  await page().locator(".finder button", { hasText: "Expression" }).click();
+  await page().locator(".finder input[type=search]").fill("(((");
+  await press("Enter");
+  await expect.poll(() => text(".finder [role=alert]")).toContain("can't be looked for");
 });
 
 test("a check of every page finds the one that was damaged, and the map shows it", async () => {

@@ -76,9 +76,5 @@ export const resume: CommandDefinition = {
       command: "fixedram resume web.fram --qmp /run/web.qmp --paused",
       text: "load into a QEMU that was started with -incoming defer",
     },
-    {
-      command: "fixedram resume web.fram --lazy --view -- qemu-system-x86_64 -M q35 -m 2G -nographic",
-      text: "let the guest run at once, and watch its memory come",
-    },
   ],
 };

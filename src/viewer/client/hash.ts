@@ -1,6 +1,7 @@
 /** The view as a link: `#block=pc.ram&at=0x1f000&zoom=12&x=..&y=..&mode=content&order=hilbert&pane=page`. */
 import { effect } from "@preact/signals";
 import { orders } from "../shared/grid.ts";
+import { asOf, find, howOf, wanted } from "./search.ts";
 import { availableModes, blocks, mode, order, pane, panes, selected, snapshot, theme, view } from "./state.ts";
 
 function write(): string {
@@ -24,6 +25,11 @@ function write(): string {
   if (mode.value !== "state") parts.set("mode", mode.value);
   if (order.value !== "rows") parts.set("order", order.value);
   if (pane.value !== null) parts.set("pane", pane.value);
+  const { pattern, ...how } = wanted.value;
+  if (pattern !== "") {
+    parts.set("find", pattern);
+    parts.set("as", asOf(how));
+  }
   return parts.toString();
 }
 
@@ -44,6 +50,8 @@ export function readHash(text: string): void {
   const [zoom, x, y] = [number("zoom"), number("x"), number("y")];
   view.value = zoom !== null && zoom > 0 && x !== null && y !== null ? { zoom, x, y } : null;
   pane.value = panes.find((each) => each === parts.get("pane")) ?? null;
+  const pattern = parts.get("find");
+  if (pattern !== null && pattern !== wanted.value.pattern) find({ pattern, ...howOf(parts.get("as") ?? "") });
 }
 
 /** Keeps the address as what is shown; a link that is pasted over it is followed. */

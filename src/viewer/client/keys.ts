@@ -1,6 +1,7 @@
 import { type Place, pageAt, placeOf } from "../shared/grid.ts";
 import { step, togglePlay } from "./live/replay.ts";
 import { keepInSight, moveBy, showAll, showSpot, viewNow, zoomBy } from "./map/camera.ts";
+import { focusSearch, stepHit } from "./search.ts";
 import {
   availableModes,
   blockOf,
@@ -25,6 +26,7 @@ export const keyTable: readonly (readonly [keys: string, does: string])[] = [
   ["+ −", "zoom; 0 shows all of it"],
   ["Enter", "show the selected page"],
   ["g", "go to an address"],
+  ["/", "search; n and N go to the next hit and the one before"],
   ["1 … 6", "colour by state, content, ..."],
   ["o", "rows or Hilbert's curve"],
   ["p d c i", "page; devices; CPUs; snapshot, seal and check"],
@@ -106,6 +108,12 @@ const single: Readonly<Record<string, () => void>> = {
     order.value = order.value === "rows" ? "hilbert" : "rows";
   },
   t: () => keepTheme(theme.value === "dark" ? "light" : "dark"),
+  "/": () => {
+    showPane("search");
+    focusSearch.value++;
+  },
+  n: () => stepHit(1),
+  N: () => stepHit(-1),
   " ": togglePlay,
   ",": () => step(-1),
   ".": () => step(1),

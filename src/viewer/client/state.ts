@@ -39,7 +39,7 @@ export interface Hovered {
 
 export const hovered = signal<Hovered | null>(null);
 export const selected = signal<Spot | null>(null);
-export const panes = ["page", "devices", "cpus", "snapshot"] as const;
+export const panes = ["page", "search", "devices", "cpus", "snapshot"] as const;
 export type PaneName = (typeof panes)[number];
 export const pane = signal<PaneName | null>(null);
 /** Pages to be ringed on the map: block to page indices. */

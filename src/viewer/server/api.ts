@@ -6,6 +6,7 @@ import { checkSide } from "./check.ts";
 import { EventStream } from "./events.ts";
 import { deviceTree, listCpus, listDevices, translateAddress } from "./inside.ts";
 import { integer, pagesQuery, tileQuery } from "./parameters.ts";
+import { searchQuery, searchSide } from "./search.ts";
 import type { Session } from "./session.ts";
 import type { Side } from "./side.ts";
 
@@ -44,6 +45,10 @@ export const handlers: Readonly<Record<string, Handler>> = {
     sendJson(response, 200, await translateAddress(session.side, query.get("address") ?? "", cpu));
   },
   "/api/events": ({ session, response }) => session.announcer.listen(response),
+  "/api/search": (call) => {
+    const query = searchQuery(call.query);
+    return streamed(call, (stream) => searchSide(sideOf(call), query, stream, call.signal));
+  },
   "/api/live": ({ session, response }) => {
     if (session.live !== null) session.live.listen(response);
     else sendJson(response, 404, { code: "viewer.not-found", message: "nothing is going on here", hint: null });
@@ -76,7 +81,8 @@ export function errorOf(error: unknown): { status: number; body: ViewError } {
     const message = error instanceof Error ? error.message : String(error);
     return { status: 500, body: { code: "viewer.failed", message: safe(message), hint: null } };
   }
-  const { hint, block, page, offset } = error.details;
+  const { block, page, offset, said, expected } = error.details;
+  const hint = error.details.hint ?? said ?? (expected === undefined ? undefined : `Expected: ${expected}.`);
   const places = [
     ...(block === undefined ? [] : [`block ${safe(block)}`]),
     ...(page === undefined ? [] : [`page ${page}`]),

@@ -138,6 +138,34 @@ export interface ViewProblem {
   readonly length: number | null;
 }
 
+/** Hits that GET api/search tells at most. */
+export const mostHits = 1000;
+
+/** GET api/search: the event `hits` has an array of these. */
+export interface ViewHit {
+  readonly block: number;
+  readonly label: string;
+  /** Bytes: the place in the block, and of the match. */
+  readonly offset: number;
+  readonly length: number;
+  readonly physical: number | null;
+  /** What stands there, hexadecimal; `before` bytes of it before the match, of which the first 128 bytes are in it at most. */
+  readonly bytes: string;
+  readonly before: number;
+}
+
+/** The events `progress` and `result`. */
+export interface ViewSearch {
+  readonly hits: number;
+  /** There are more than are told. */
+  readonly more: boolean;
+  /** Bytes of pages with data. */
+  readonly searched: number;
+  readonly total: number;
+  /** Milliseconds. */
+  readonly time: number;
+}
+
 /** Header of an answer with status 200 that tells what the snapshot cannot answer: a {@link ViewError}. */
 export const problemHeader = "fixedram-problem";
 

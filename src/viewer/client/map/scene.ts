@@ -35,6 +35,8 @@ export interface Box {
 /** CSS pixels from which on a page's own bytes are drawn in its cell. */
 const bytesFrom = 72;
 const gridFrom = 9;
+/** More marks than these are dots while pages are small. */
+const mostRings = 60;
 
 export function levelFor(view: View, ratio: number, top: number): number {
   return Math.max(0, Math.min(top, Math.ceil(-Math.log2(view.zoom * ratio))));
@@ -200,11 +202,17 @@ function drawBytes(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, 
 const place: Place = { x: 0, y: 0 };
 
 function drawMarks(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, box: Box, ink: Ink): void {
-  const { view, selected, hovered, found } = scene;
-  for (const page of found.get(plot.block.index) ?? []) {
+  const { view, canvas, selected, hovered, found } = scene;
+  const pages = found.get(plot.block.index) ?? [];
+  for (const page of pages) {
     placeOf(plot.grid, page, place);
     const x = box.left + (place.x + 0.5) * view.zoom;
     const y = box.top + (place.y + 0.5) * view.zoom;
+    if (x < -view.zoom || y < -view.zoom || x > canvas.width + view.zoom || y > canvas.height + view.zoom) continue;
+    if (pages.length > mostRings && view.zoom < gridFrom) {
+      dot(context, x, y, ink);
+      continue;
+    }
     const radius = Math.max(4, view.zoom * 0.62);
     ring(context, x - radius, y - radius, 2 * radius, ink.found, ink.halo, radius);
   }
@@ -222,6 +230,13 @@ function drawMarks(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, 
     const y = box.top + (place.y + 0.5) * view.zoom - least / 2;
     ring(context, x, y, least, ink.select, ink.halo, 0);
   }
+}
+
+function dot(context: CanvasRenderingContext2D, x: number, y: number, ink: Ink): void {
+  context.fillStyle = ink.halo;
+  context.fillRect(x - 3.5, y - 3.5, 7, 7);
+  context.fillStyle = ink.found;
+  context.fillRect(x - 2.5, y - 2.5, 5, 5);
 }
 
 function ring(

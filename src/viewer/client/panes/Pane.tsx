@@ -2,10 +2,12 @@ import { type PaneName, pane, showPane } from "../state.ts";
 import { CpusPane } from "./CpusPane.tsx";
 import { DevicesPane } from "./DevicesPane.tsx";
 import { PagePane } from "./PagePane.tsx";
+import { SearchPane } from "./SearchPane.tsx";
 import { SnapshotPane } from "./SnapshotPane.tsx";
 
 const parts: Readonly<Record<PaneName, () => preact.JSX.Element>> = {
   page: PagePane,
+  search: SearchPane,
   devices: DevicesPane,
   cpus: CpusPane,
   snapshot: SnapshotPane,

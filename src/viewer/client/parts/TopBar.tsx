@@ -18,6 +18,7 @@ import { keepTheme } from "../theme.ts";
 
 const paneTitles: Readonly<Record<PaneName, readonly [string, string]>> = {
   page: ["Page", "p"],
+  search: ["Search", "/"],
   devices: ["Devices", "d"],
   cpus: ["CPUs", "c"],
   snapshot: ["Snapshot", "i"],
