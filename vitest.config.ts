@@ -25,7 +25,7 @@ export default defineConfig({
         test: {
           name: "viewer",
           include: ["test/viewer/**/*.test.ts"],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },

@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
   $options = @{
-    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--socket-dir', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--socket-dir', '--view', '--listen', '--no-open', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'resume' = @('--qmp', '--lazy', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--prefetch', '--around', '--push-rate', '--events', '--view', '--listen', '--no-open', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'clone' = @('--count', '-n', '--overlay-dir', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--prefetch', '--around', '--push-rate', '--force', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'recover' = @('--qmp', '--verify', '--around', '--push-rate', '--force', '--json', '--quiet', '-q', '--help', '-h')

@@ -102,4 +102,5 @@ export type { Store } from "./pages/store.ts";
 export { FileStore } from "./storage/file-store.ts";
 export { type ExportMapOptions, exportMap } from "./viewer/export.ts";
 export { type LiveViewOptions, type ResumeViewer, viewResume } from "./viewer/live-resume.ts";
+export { type SaveViewer, viewSave } from "./viewer/live-save.ts";
 export { type Viewer, type ViewOptions, view } from "./viewer/view.ts";

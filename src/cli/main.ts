@@ -49,6 +49,7 @@ export const operations: Operations = {
   exportMap: async (options) => (await import("../viewer/export.ts")).exportMap(options),
   view: async (options) => (await import("../viewer/view.ts")).view(options),
   viewResume: async (options) => (await import("../viewer/live-resume.ts")).viewResume(options),
+  viewSave: async (options) => (await import("../viewer/live-save.ts")).viewSave(options),
   verify: async (options) => (await import("../operations/verify.ts")).verify(options),
   seal: async (options) => (await import("../operations/seal.ts")).seal(options),
   repair: async (options) => (await import("../operations/repair.ts")).repair(options),

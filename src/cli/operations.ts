@@ -19,6 +19,7 @@ import type { SealOptions, SealResult } from "../operations/seal.ts";
 import type { VerifyOptions, VerifyResult } from "../operations/verify.ts";
 import type { ExportMapOptions } from "../viewer/export.ts";
 import type { LiveViewOptions, ResumeViewer } from "../viewer/live-resume.ts";
+import type { SaveViewer } from "../viewer/live-save.ts";
 import type { Viewer, ViewOptions } from "../viewer/view.ts";
 
 /** As on the command line: `-` is standard input or output, `xml` a path. */
@@ -50,6 +51,7 @@ export interface Operations {
   exportMap(options: ExportMapOptions): Promise<void>;
   view(options: ViewOptions): Promise<Viewer>;
   viewResume(options: LiveViewOptions): Promise<ResumeViewer>;
+  viewSave(options: Pick<LiveViewOptions, "file" | "listen">): Promise<SaveViewer>;
   verify(options: VerifyOptions): Promise<VerifyResult>;
   seal(options: SealOptions): Promise<SealResult>;
   repair(options: RepairOptions): Promise<RepairResult>;

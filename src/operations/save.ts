@@ -1,6 +1,9 @@
 import type { Notice, OperationContext } from "./progress.ts";
 import { SaveRun } from "./save/run.ts";
 import type { SaveTransport } from "./save/transport.ts";
+import type { SaveWatcher } from "./save/watcher.ts";
+
+export type { SaveWatcher } from "./save/watcher.ts";
 
 export type SaveMode = "stop" | "live" | "background";
 export type ThenAction = "resume" | "pause" | "quit";
@@ -29,6 +32,8 @@ export interface SaveOptions extends OperationContext {
   readonly socketDir?: string;
   /** Go on where a combination is known to lose guest memory. */
   readonly force?: boolean;
+  /** Looks on while pages come. */
+  readonly watcher?: SaveWatcher;
 }
 
 export interface SaveResult {

@@ -1,6 +1,7 @@
 /** What goes on, watched in a real browser: a real guest that resumes lazily, and one that is saved while it works. */
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { SaveResult } from "../../src/operations/save.ts";
 import { QmpClient } from "../../src/qmp/client.ts";
 import { swatches } from "../../src/viewer/shared/palette.ts";
 import {
@@ -136,4 +137,58 @@ test("a lazy resume is seen to its end, and scrubbed back", { timeout: 240_000 }
   expect((await fetch(run.url)).status).toBe(200);
   run.interrupt();
   expect((await run.ended).code).toBe(0);
+});
+
+test("a live save is seen to its end: pages as they come, those that come again, its rounds, and then the file", {
+  timeout: 240_000,
+}, async () => {
+  const out = join(folder, "live.fram");
+  const busily = ["--mode", "live", "--max-rounds", "4", "--max-bandwidth", "60M"];
+  const run = await startViewing(["save", out, "--qmp", guest.qmpPath, "--json", "--view", "--no-open", ...busily]);
+  await page().goto(run.url);
+  await page().waitForSelector(".timeline .going");
+  expect(await text('.modes [aria-selected="true"]')).toBe("Rewrites");
+  expect(await text("header")).toContain("being saved");
+  await page().keyboard.press("i");
+  await expect.poll(() => text(".pane")).toContain("Snapshot");
+  await page().keyboard.press("d");
+  await expect.poll(() => text(".pane")).toMatch(/still being saved|Devices/);
+  await page().keyboard.press("Escape");
+  await picture(page(), "live-save-dark");
+  await expect.poll(() => text(".timeline .good"), { timeout: 120_000 }).toContain("The snapshot is on disk");
+  const { pages, rounds } = JSON.parse(await run.until("stdout", /^\{.*\}$/m)) as SaveResult;
+  const figure = async (label: string) => {
+    const shown = await page().locator(".legend button", { hasText: label }).locator(".figure").innerText();
+    return Number(shown.replaceAll(",", ""));
+  };
+  expect(rounds).toBeGreaterThan(1);
+  expect(await figure("again and again")).toBe(pages.rewritten);
+  expect((await figure("once")) + (await figure("zero"))).toBeGreaterThanOrEqual(pages.total);
+  // Now the file is there, and can be looked into.
+  await expect.poll(() => text("header")).toContain("in the file");
+  await picture(page(), "live-save-end-dark");
+  await page().keyboard.press("1");
+  await expectColor(page(), swatches.data.dark);
+  await page().keyboard.press("d");
+  await expect.poll(() => text(".pane")).toContain("Devices");
+  await page().reload();
+  await page().waitForSelector(".timeline .good");
+  expect(await page().locator(".modes button").count()).toBeGreaterThan(3);
+  await page().keyboard.press("t");
+  await picture(page(), "live-save-end-light");
+  await page().keyboard.press("t");
+  run.interrupt();
+  expect((await run.ended).code).toBe(0);
+});
+
+test("a save that fails says so on the page, and ends", async () => {
+  const out = join(folder, "given-up.fram");
+  const slowly = ["--mode", "live", "--max-bandwidth", "2M"];
+  const run = await startViewing(["save", out, "--qmp", guest.qmpPath, "--json", "--view", "--no-open", ...slowly]);
+  await page().goto(run.url);
+  await page().waitForSelector(".timeline .going");
+  run.interrupt();
+  expect((await run.ended).code).toBe(130);
+  await expect.poll(() => page().locator(".timeline .bad, .toast").count()).toBeGreaterThan(0);
+  browser.complaints.length = 0;
 });

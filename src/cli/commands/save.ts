@@ -1,14 +1,45 @@
 import { ExitCode } from "../../errors.ts";
+import type { Progress } from "../../operations/progress.ts";
 import type { SaveOptions } from "../../operations/save.ts";
+import type { SaveViewer } from "../../viewer/live-save.ts";
 import type { Invocation } from "../command.ts";
 import { saveText } from "../render/save.ts";
+import { beginView, keepView } from "../viewing.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const options = saveOptions(invocation);
-  const result = await invocation.around.operations.save({ ...options, ...(await invocation.context()) });
-  for (const notice of result.notices) invocation.notice(notice);
-  invocation.answer(result, (colors) => saveText(result, colors));
-  return ExitCode.ok;
+  const { operations } = invocation.around;
+  const viewer = await beginView(invocation, (listen) => operations.viewSave({ file: options.out, ...listen }));
+  try {
+    const context = await invocation.context();
+    const result = await operations.save({ ...options, ...context, ...watching(viewer, context.onProgress) });
+    for (const notice of result.notices) invocation.notice(notice);
+    invocation.answer(result, (colors) => saveText(result, colors));
+    if (viewer === null) return ExitCode.ok;
+    await viewer.finished(result);
+    await keepView(invocation, viewer);
+    return ExitCode.ok;
+  } catch (error) {
+    viewer?.failed(error);
+    throw error;
+  } finally {
+    await viewer?.close();
+  }
+}
+
+function watching(
+  viewer: SaveViewer | null,
+  show: (progress: Progress) => void,
+): Pick<SaveOptions, "watcher" | "onProgress"> {
+  if (viewer === null) return {};
+  const { watcher, onProgress } = viewer.hooks;
+  return {
+    watcher,
+    onProgress: (progress) => {
+      onProgress(progress);
+      show(progress);
+    },
+  };
 }
 
 function saveOptions(invocation: Invocation): SaveOptions {

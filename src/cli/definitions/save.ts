@@ -1,4 +1,4 @@
-import { common } from "./common.ts";
+import { common, viewing } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const save: CommandDefinition = {
@@ -56,6 +56,9 @@ export const save: CommandDefinition = {
       value: { name: "DIR", kind: "folder" },
       text: "folder for the socket that QEMU sends to, reachable by QEMU's user",
     },
+    ...viewing(
+      "show in the browser how the pages come, and which come again and again; the page stays afterwards, until Ctrl-C",
+    ),
     { name: "force", text: "go on where a combination is known to lose guest memory" },
     ...common,
   ],

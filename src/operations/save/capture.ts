@@ -11,6 +11,7 @@ import { Command } from "../../stream/constants.ts";
 import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import { StreamReader } from "../../stream/reader.ts";
 import type { StreamRecord } from "../../stream/records.ts";
+import type { SaveWatcher } from "./watcher.ts";
 
 /** Large enough that a chunk holds a long run of pages, small enough to stay in the cache between socket and file. */
 const bufferBytes = 2 ** 20;
@@ -52,6 +53,7 @@ export class Capture implements Receiver, StreamEvents {
   readonly #assembly: FixedRamAssembly;
   readonly #reader: StreamReader;
   readonly #channels: SideChannels | null;
+  readonly #watcher: SaveWatcher | null;
   /** What ends a round in this stream (docs/format.md, "multifd channels"); null: the first has not ended. */
   #roundEnd: "ram-eos" | "ram-flush" | null = null;
   #round = 0;
@@ -63,6 +65,7 @@ export class Capture implements Receiver, StreamEvents {
    * @param onPhase the stream has come to this part
    * @param onBytes called for every chunk
    * @param channels multifd; null: every page comes in the stream itself
+   * @param watcher looks on
    */
   constructor(
     target: WritableFile,
@@ -70,14 +73,17 @@ export class Capture implements Receiver, StreamEvents {
     onPhase: (phase: "ram" | "device-state") => void,
     onBytes: () => void,
     channels: SideChannels | null = null,
+    watcher: SaveWatcher | null = null,
   ) {
     const hasher = new PageHasher(bufferBytes);
     this.buffer = hasher.region;
     const options = { isMainRam: mainRam, hasher, sharedBits: channels !== null };
     this.#channels = channels;
+    this.#watcher = watcher;
     this.#assembly = new FixedRamAssembly((configuration, ramStart) => {
       const writer = new FixedRamWriter(target, configuration, ramStart, options);
       channels?.laidOut(writer, writer.blocks.map(mainRam));
+      watcher?.laidOut(writer.blocks, writer.sharedBits);
       return writer;
     });
     this.#onPhase = onPhase;
@@ -207,10 +213,12 @@ export class Capture implements Receiver, StreamEvents {
 
   pages(batch: PageBatch): void {
     this.#assembly.pages(batch);
+    this.#watcher?.pages(batch);
   }
 
   zeroPages(block: RamBlock, firstPage: number, count: number): void {
     this.#assembly.zeroPages(block, firstPage, count);
+    this.#watcher?.zeroPages(block, firstPage, count);
   }
 
   encoded(block: RamBlock, page: number, kind: PageEncoding, data: Uint8Array): void {

@@ -158,6 +158,7 @@ export class SaveRun {
       (phase) => this.#reporter.enter(phase),
       () => this.#reporter.report(),
       this.#channels,
+      this.#options.watcher ?? null,
     );
     this.#capture = capture;
     const { maxTime = null, maxRounds = null } = this.#options;

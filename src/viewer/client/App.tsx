@@ -37,6 +37,14 @@ export function App() {
 }
 
 function Empty() {
+  if (snapshot.value?.pending === true) {
+    return (
+      <div class="problem" role="status">
+        <h1>Waiting for the first pages</h1>
+        <p>The guest's memory is drawn here as soon as QEMU sends it.</p>
+      </div>
+    );
+  }
   return (
     <div class="problem">
       <h1>No memory in here</h1>

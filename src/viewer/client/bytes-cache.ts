@@ -32,6 +32,12 @@ function runOf(side: number, block: ViewBlock, page: number): Held {
   return null;
 }
 
+/** The file is another one now, or is there at last. */
+export function forgetBytes(): void {
+  held.clear();
+  arrivals.value++;
+}
+
 /** A byte; null while it is not here, -1 where the file has none. */
 export function byteAt(side: number, block: ViewBlock, offset: number): number | null {
   const page = Math.floor(offset / block.pageSize);

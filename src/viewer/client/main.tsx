@@ -2,11 +2,12 @@ import { render } from "preact";
 import type { ViewComparison } from "../shared/protocol.ts";
 import { App } from "./App.tsx";
 import { ApiError, follow, getSnapshot } from "./api.ts";
+import { forgetBytes } from "./bytes-cache.ts";
 import { keepHash } from "./hash.ts";
 import { listenToKeys } from "./keys.ts";
 import { followLive } from "./live/follow.ts";
-import { tiles } from "./map/MapView.tsx";
-import { comparing, failure, showMode, snapshot } from "./state.ts";
+import { pictures, tiles } from "./map/MapView.tsx";
+import { comparing, failure, notice, showMode, snapshot } from "./state.ts";
 import { startTheme } from "./theme.ts";
 
 startTheme();
@@ -29,11 +30,26 @@ async function start(): Promise<void> {
   if (live !== null) void followLive();
   keepHash();
   follow("api/events", {
+    snapshot: () => void renew(),
     compare: (now: ViewComparison) => {
       comparing.value = now;
       tiles.renew("changes");
     },
   });
+}
+
+/** A file that was being saved has got blocks, or is there. */
+async function renew(): Promise<void> {
+  try {
+    const next = await getSnapshot();
+    if (JSON.stringify(next) === JSON.stringify(snapshot.value)) return;
+    forgetBytes();
+    pictures.forget();
+    snapshot.value = next;
+    tiles.renew("state");
+  } catch (error) {
+    notice.value = error instanceof Error ? error.message : String(error);
+  }
 }
 
 const root = document.getElementById("app");

@@ -58,6 +58,7 @@ export const world = computed(() => worldOf(blocks.value, order.value));
 export const availableModes = computed(() => {
   const known = snapshot.value;
   return modeNames.filter((name) => {
+    if (known?.pending === true) return name === "rewrites";
     if (name === "changes") return known?.other != null;
     if (name === "live") return known?.live === "resume";
     if (name === "rewrites") return known?.live === "save";

@@ -59,10 +59,8 @@ export const handlers: Readonly<Record<string, Handler>> = {
 
 /** The snapshot that is asked about: `side=1` is OTHER. */
 export function sideOf({ query, session }: Call): Side {
-  const index = query.has("side") ? integer(query, "side", 0, session.sides.length - 1) : 0;
-  const side = session.sides[index];
-  if (side === undefined) throw new Error("no such side");
-  return side;
+  const index = query.has("side") ? integer(query, "side", 0, Math.max(0, session.sides.length - 1)) : 0;
+  return session.sides[index] ?? session.side;
 }
 
 /** Work that tells of its progress. A failure is the event `failed`. */

@@ -1,6 +1,7 @@
 import { printable, safe } from "../../bytes/text.ts";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError } from "../../errors.ts";
+import type { RamBlock } from "../../pages/block.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import type { ViewBlock, ViewFile, ViewMemoryMap, ViewRange } from "../shared/protocol.ts";
 import type { Side } from "./side.ts";
@@ -33,6 +34,21 @@ export function describeSide(side: Side): ViewFile {
       ...{ device: safe(device), path: safe(path), format: safe(format) },
       ...{ size, mtime: textOf(mtime), readOnly },
     })),
+  };
+}
+
+/** What is known of a file while it is being written. */
+export function describeUnfinished(path: string, blocks: readonly RamBlock[]): ViewFile {
+  return {
+    ...{ path: safe(path), container: "fixed-ram", size: 0, allocated: null, machine: "", runState: null },
+    ram: blocks.reduce((sum, { length }) => sum + length, 0),
+    blocks: blocks.map((block) => ({
+      ...block,
+      ...{ label: printable(block.name), present: 0, absent: 0, pagesOffset: null },
+    })),
+    memory: null,
+    seal: { state: "none", id: null, reason: null },
+    ...{ devices: 0, cpus: 0, facts: [], disks: [] },
   };
 }
 

@@ -90,7 +90,10 @@ export interface ViewSnapshot {
   readonly file: ViewFile;
   /** What it is compared with. */
   readonly other: ViewFile | null;
+  /** What is watched, or was. */
   readonly live: "resume" | "save" | null;
+  /** The file is still being written: only its blocks are known, if they are. */
+  readonly pending: boolean;
 }
 
 /** GET api/tile */

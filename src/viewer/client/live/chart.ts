@@ -30,7 +30,7 @@ function columnsOf(width: number, pageSize: number): Columns {
     x.push(((first + each / 2) * stepTime) / 1000);
     const values =
       state?.what === "save"
-        ? [((pages[1] ?? 0) + (pages[2] ?? 0)) * pageSize, (pages[3] ?? 0) * pageSize, null]
+        ? [(pages[2] ?? 0) * pageSize, (pages[3] ?? 0) * pageSize, null]
         : [events, latencyAt(latency, 0.5), latencyAt(latency, 0.99)];
     const perSecond = state?.what === "save" ? [true, true, false] : [true, false, false];
     for (const [i, value] of values.entries())
@@ -63,6 +63,8 @@ function drawMarks(plot: uPlot, theme: Theme): void {
   const ends: number[] = [];
   context.save();
   context.font = `${11 * ratio}px system-ui, sans-serif`;
+  context.textAlign = "left";
+  context.textBaseline = "alphabetic";
   for (const { name, time } of live.peek()?.marks ?? []) {
     const x = plot.valToPos(time / 1000, "x", true);
     const width = context.measureText(name).width + 8 * ratio;

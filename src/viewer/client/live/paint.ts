@@ -87,10 +87,11 @@ function colorOf(what: Moment["what"], kind: number, theme: Theme): Rgb | null {
     return name === undefined ? null : rgbOf(name satisfies SwatchName, theme);
   }
   if (kind < 2) return rgbOf(kind === 0 ? "waiting" : "zero", theme);
-  const cold = rgbOf("cold", theme);
-  const hot = rgbOf("hot", theme);
   const part = (kind - 2) / 5;
-  return [0, 1, 2].map((i) => (cold[i] ?? 0) + ((hot[i] ?? 0) - (cold[i] ?? 0)) * part) as unknown as Rgb;
+  const [from, to] = part < 0.5 ? (["cold", "changed"] as const) : (["changed", "hot"] as const);
+  const [a, b] = [rgbOf(from, theme), rgbOf(to, theme)];
+  const along = part < 0.5 ? part * 2 : part * 2 - 1;
+  return [0, 1, 2].map((i) => (a[i] ?? 0) + ((b[i] ?? 0) - (a[i] ?? 0)) * along) as unknown as Rgb;
 }
 
 /** Counts the pages of each cell by kind, into `counts`. */

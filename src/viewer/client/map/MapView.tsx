@@ -34,7 +34,7 @@ export const tiles = new TileStore(
     notice.value = error.message;
   },
 );
-const pictures = new PagePictures(() => redraw());
+export const pictures = new PagePictures(() => redraw());
 
 /** The map: one canvas, redrawn when something changed. */
 export function MapView() {

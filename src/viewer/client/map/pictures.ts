@@ -39,6 +39,12 @@ export class PagePictures {
     return known.canvas;
   }
 
+  /** The file is another one now, or is there at last. */
+  forget(): void {
+    this.#pictures.clear();
+    this.#changed();
+  }
+
   async #load(block: ViewBlock, page: number): Promise<void> {
     const first = Math.floor(page / run) * run;
     const count = Math.min(run, block.pages - first);

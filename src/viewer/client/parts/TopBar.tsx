@@ -24,7 +24,7 @@ const paneTitles: Readonly<Record<PaneName, readonly [string, string]>> = {
   snapshot: ["Snapshot", "i"],
 };
 
-export function TopBar({ snapshot: { file, other } }: { snapshot: ViewSnapshot }) {
+export function TopBar({ snapshot: { file, other, pending } }: { snapshot: ViewSnapshot }) {
   const pages = file.blocks.reduce((sum, block) => sum + block.pages, 0);
   const present = file.blocks.reduce((sum, block) => sum + block.present, 0);
   return (
@@ -37,9 +37,9 @@ export function TopBar({ snapshot: { file, other } }: { snapshot: ViewSnapshot }
           </span>
         )}
         <span class="fact">
-          {size(file.ram)} RAM, {percent(present, pages)} in the file
+          {size(file.ram)} RAM, {pending ? "being saved" : `${percent(present, pages)} in the file`}
         </span>
-        <Seal state={checked.value?.state ?? file.seal.state} />
+        {!pending && <Seal state={checked.value?.state ?? file.seal.state} />}
       </div>
       <div class="modes" role="tablist" aria-label="Colour by">
         {availableModes.value.map((name, i) => (

@@ -7,6 +7,8 @@ import type { Recording } from "./recording.ts";
 const apart = 100;
 /** Bytes that wait for somebody slow before nothing more is sent to them until they have caught up. */
 const mostWaiting = 4 * 2 ** 20;
+/** Bytes a millisecond that are told on an average, at most. */
+const mostRate = 16_000;
 /** Groups that are told, or skipped as empty, together. */
 const groupsAtOnce = 2 ** 14;
 
@@ -26,6 +28,8 @@ export class Broadcast {
   #timer: NodeJS.Timeout | null = null;
   #end: (LiveState["end"] & object) | null = null;
   #ended = 0;
+  /** Milliseconds of the process's clock. */
+  #notBefore = 0;
 
   /** @param now milliseconds since the recording began */
   constructor(what: LiveWhat, recording: Recording, now: () => number) {
@@ -52,10 +56,7 @@ export class Broadcast {
       response.end();
       return;
     }
-    this.#streams.set(response, { behind: false });
-    response.once("close", () => this.#streams.delete(response));
-    this.#timer ??= setInterval(() => this.flush(), apart);
-    this.#timer.unref();
+    this.#add(response, false);
   }
 
   /** There is nothing more to come. @param message of a failure, what it was */
@@ -68,6 +69,20 @@ export class Broadcast {
     this.close();
   }
 
+  /** Those who listen to another one listen to this one now, from its beginning. */
+  takeOver(other: Broadcast): void {
+    for (const response of other.#streams.keys()) this.#add(response, true);
+    other.#streams.clear();
+    other.close();
+  }
+
+  #add(response: ServerResponse, behind: boolean): void {
+    this.#streams.set(response, { behind });
+    response.once("close", () => this.#streams.delete(response));
+    this.#timer ??= setInterval(() => this.flush(), apart);
+    this.#timer.unref();
+  }
+
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
@@ -75,9 +90,15 @@ export class Broadcast {
     this.#streams.clear();
   }
 
-  /** Tells what is new. */
+  /** Tells what is new. What was told takes its time before more is: this thread has other work. */
   flush(): void {
-    if (this.#streams.size === 0) return;
+    const began = performance.now();
+    if (this.#streams.size === 0 || (began < this.#notBefore && !this.over)) return;
+    let bytes = 0;
+    const write = (response: ServerResponse, piece: Uint8Array): void => {
+      bytes += piece.length;
+      response.write(piece);
+    };
     const { all, ranges, firstStep } = this.recording.takeWritten();
     let news: Uint8Array[] | null = null;
     for (const [response, state] of this.#streams) {
@@ -85,17 +106,18 @@ export class Broadcast {
         state.behind = true;
         continue;
       }
-      if (all || state.behind) for (const bytes of this.#everything()) response.write(bytes);
+      if (all || state.behind) for (const piece of this.#everything()) write(response, piece);
       else {
         news ??= [
           ...ranges.map(({ block, first, count }) => this.#groups(block, first, count)),
           ...this.#steps(Math.min(firstStep, this.recording.used)),
           this.#state(false),
         ];
-        for (const bytes of news) response.write(bytes);
+        for (const piece of news) write(response, piece);
       }
       state.behind = false;
     }
+    this.#notBefore = began + bytes / mostRate;
   }
 
   *#everything(): Generator<Uint8Array> {
