@@ -23,6 +23,7 @@ import {
   x86Guest,
   x86Registers,
 } from "./support/bare.ts";
+import { limeRanges } from "./support/lime.ts";
 import { compareMappings, compareRegisters, type Monitor, monitorOf, readAll } from "./support/monitor.ts";
 
 interface Machine {
@@ -112,6 +113,19 @@ async function compareMemory(inside: Inside, monitor: Monitor, mappings: readonl
   }
 }
 
+/** All of the guest's memory, as a LiME file has it, is what QEMU shows. */
+async function compareLime({ folder, monitor }: Machine, path: string): Promise<void> {
+  const out = join(folder, "guest.lime");
+  const { code, stdout, stderr } = await fixedram(["export", path, out, "--format", "lime", "--json"]);
+  expect(code, stdout + stderr).toBe(0);
+  const ranges = limeRanges(readFileSync(out));
+  expect(ranges.reduce((sum, { bytes }) => sum + bytes.length, 0)).toBeGreaterThanOrEqual(64 * 2 ** 20);
+  for (const { start, bytes } of ranges) {
+    const theirs = await monitor.memory(BigInt(start), bytes.length);
+    expect([start, Buffer.compare(bytes, theirs)]).toEqual([start, 0]);
+  }
+}
+
 /** What gdb says to these commands. */
 function askGdb(folder: string, target: string, commands: readonly string[]): string {
   const marked = ["echo begin of the answer\\n", ...commands, "echo end of the answer\\n"];
@@ -180,6 +194,7 @@ describe.skipIf(armOld === undefined || armNew === undefined)("aarch64, machine 
     } finally {
       await snapshot.close();
     }
+    await compareLime(on, path);
     const home = `0x${guest.home.toString(16)}`;
     const said = compareGdb(on, path, [
       `info registers ${Array.from({ length: 31 }, (_, i) => `x${i}`).join(" ")} sp pc`,
@@ -242,6 +257,7 @@ describe.each(qemus())("QEMU $label ($version): 32-bit x86", (one) => {
     } finally {
       await snapshot.close();
     }
+    await compareLime(on, path);
     const home = `0x${guest.home.toString(16)}`;
     compareGdb(on, path, [`x/16wx ${home} - 0x40`, "x/16wx 0x40000000", "x/8wx 0x80002000"]);
     // QEMU's stub tells gdb of a 64-bit machine whatever it is; ours can be read with a 32-bit kernel's symbols.
