@@ -14,6 +14,7 @@ const size = "needs a file of terabytes; tests provoke it with a smaller limit";
 /** Checks whose deletion no vector shows, and why. By file, and the beginning of their text. */
 const reasons: readonly (readonly [file: string, text: string, why: string])[] = [
   ["bytes/page-digest.ts", "checkPageSize(", caller],
+  ["bytes/zero.ts", "bytes[at++] !== 0", "pages begin at multiples of 4 where it is asked; test/bytes/zero.test.ts"],
   ["bytes/numbers.ts", "a.length !== b.length", "digests have one length; the function is for others too"],
   ["containers/magics.ts", "head.length < offset", "a byte that is not there equals none; it saves the loop"],
   ["containers/recognise.ts", "head.some(", "the code is the same, only the words for a person differ"],

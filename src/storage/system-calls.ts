@@ -18,6 +18,9 @@ export interface FileSystemCalls {
   readdirSync(path: string): string[];
   renameSync(from: string, to: string): void;
   unlinkSync(path: string): void;
+  mkdirSync(path: string, mode: number): void;
+  /** Removes a folder and all in it; nothing when it is not there. */
+  removeFolderSync(path: string): void;
   /** Waits for the disk without holding the thread. */
   fsync(fd: number): Promise<void>;
   /** The same for the bytes alone: enough for what is written on the way. */
@@ -47,6 +50,8 @@ export const nodeCalls: FileSystemCalls = {
   readdirSync: (path) => fs.readdirSync(path),
   renameSync: (from, to) => fs.renameSync(from, to),
   unlinkSync: (path) => fs.unlinkSync(path),
+  mkdirSync: (path, mode) => void fs.mkdirSync(path, { mode }),
+  removeFolderSync: (path) => fs.rmSync(path, { recursive: true, force: true }),
   fsync: (fd) => new Promise((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve()))),
   fdatasync: (fd) => new Promise((resolve, reject) => fs.fdatasync(fd, (error) => (error ? reject(error) : resolve()))),
   close: (fd) => new Promise((resolve, reject) => fs.close(fd, (error) => (error ? reject(error) : resolve()))),

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import * as fs from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { join, resolve } from "node:path";
 import { FixedramError, systemError } from "../errors.ts";
+import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 import { TargetFile } from "./target-file.ts";
 import { inspectTarget, partialPath, type TargetPlace } from "./target-path.ts";
 
@@ -12,32 +13,34 @@ import { inspectTarget, partialPath, type TargetPlace } from "./target-path.ts";
 export class TargetFolder {
   readonly place: TargetPlace;
   readonly #partial: string;
+  readonly #calls: FileSystemCalls;
   readonly #files: TargetFile[] = [];
   #sizes = { apparent: 0, allocated: 0 };
   #open = true;
 
-  private constructor(place: TargetPlace, partial: string) {
+  private constructor(place: TargetPlace, partial: string, calls: FileSystemCalls) {
     this.place = place;
     this.#partial = partial;
+    this.#calls = calls;
   }
 
   /** @throws `usage.target-exists`, and what {@link inspectTarget} throws; `system.*` */
-  static create(asked: string): TargetFolder {
+  static create(asked: string, calls: FileSystemCalls = nodeCalls): TargetFolder {
     const path = resolve(asked);
-    requireFree(path, asked);
-    const place = emptyFolder(path) ? placeOver(path, asked) : inspectTarget(path);
+    requireFree(path, asked, calls);
+    const place = emptyFolder(path, calls) ? placeOver(path, asked, calls) : inspectTarget(path, calls);
     const partial = partialPath(place.path, process.pid, randomBytes(6).toString("hex"));
     try {
-      fs.mkdirSync(partial, { mode: 0o700 });
+      calls.mkdirSync(partial, 0o700);
     } catch (error) {
       throw systemError(error, partial, "Making the temporary folder beside the target");
     }
-    return new TargetFolder(place, partial);
+    return new TargetFolder(place, partial, calls);
   }
 
   /** @param name without folders */
   file(name: string): TargetFile {
-    const file = TargetFile.create(join(this.#partial, name));
+    const file = TargetFile.create(join(this.#partial, name), this.#calls);
     this.#files.push(file);
     return file;
   }
@@ -55,12 +58,12 @@ export class TargetFolder {
       await file.commit();
     }
     try {
-      fs.renameSync(this.#partial, this.place.path);
+      this.#calls.renameSync(this.#partial, this.place.path);
     } catch (error) {
       throw systemError(error, this.place.path, "Giving the folder its final name");
     }
     this.#open = false;
-    syncFolder(this.place.folder);
+    await syncFolder(this.place.folder, this.#calls);
   }
 
   /** Removes what was made, unless it has its final name already. Never throws. */
@@ -69,35 +72,35 @@ export class TargetFolder {
     this.#open = false;
     for (const file of this.#files) await file.abort();
     try {
-      fs.rmSync(this.#partial, { recursive: true, force: true });
+      this.#calls.removeFolderSync(this.#partial);
     } catch {
       // The next one to the same path names what is left.
     }
   }
 }
 
-function emptyFolder(path: string): boolean {
+function emptyFolder(path: string, calls: FileSystemCalls): boolean {
   try {
-    return fs.readdirSync(path).length === 0;
+    return calls.readdirSync(path).length === 0;
   } catch {
     return false;
   }
 }
 
 /** A folder that is there and empty is replaced: the rename takes its place. */
-function placeOver(path: string, asked: string): TargetPlace {
-  const probe = inspectTarget(`${path}.new`);
+function placeOver(path: string, asked: string, calls: FileSystemCalls): TargetPlace {
+  const probe = inspectTarget(`${path}.new`, calls);
   return { ...probe, asked, path };
 }
 
-function requireFree(path: string, asked: string): void {
-  let stat: fs.Stats;
+function requireFree(path: string, asked: string, calls: FileSystemCalls): void {
+  let stat: Stats;
   try {
-    stat = fs.lstatSync(path);
+    stat = calls.lstatSync(path);
   } catch {
     return;
   }
-  if (stat.isDirectory() && emptyFolder(path)) return;
+  if (stat.isDirectory() && emptyFolder(path, calls)) return;
   throw new FixedramError("usage.target-exists", "The folder to write to is there already", {
     path: asked,
     expected: "a new name, or an empty folder",
@@ -105,13 +108,13 @@ function requireFree(path: string, asked: string): void {
   });
 }
 
-function syncFolder(folder: string): void {
+async function syncFolder(folder: string, calls: FileSystemCalls): Promise<void> {
   try {
-    const fd = fs.openSync(folder, fs.constants.O_RDONLY);
+    const fd = calls.openSync(folder, constants.O_RDONLY);
     try {
-      fs.fsyncSync(fd);
+      await calls.fsync(fd);
     } finally {
-      fs.closeSync(fd);
+      calls.closeSync(fd);
     }
   } catch (error) {
     throw systemError(error, folder, "Bringing the folder to disk");

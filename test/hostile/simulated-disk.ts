@@ -56,6 +56,8 @@ export class SimulatedDisk {
   /** The names on disk, and what changed them since, in order. */
   #durableNames = new Map<string, Inode>();
   #history: Map<string, Inode>[] = [];
+  /** Folders that were made; names of files are whole paths. */
+  readonly #folders = new Set([this.folder]);
   readonly #open = new Map<number, Inode | "folder">();
   #nextFd = 100;
 
@@ -131,7 +133,7 @@ export class SimulatedDisk {
     ...nodeCalls,
     openSync: (path, flags) => {
       const fd = this.#nextFd++;
-      if (path === this.folder) {
+      if (this.#folders.has(path)) {
         this.#open.set(fd, "folder");
         return fd;
       }
@@ -174,9 +176,32 @@ export class SimulatedDisk {
     realpathSync: (path) => path,
     accessSync: () => undefined,
     statfsSync: () => ({ bavail: 2 ** 30, bsize: 4096 }),
-    readdirSync: () => this.names().map((path) => path.slice(this.folder.length + 1)),
+    readdirSync: (folder) => {
+      const all = [...this.names(), ...this.#folders].filter((path) => path.startsWith(`${folder}/`));
+      if (!this.#folders.has(folder)) throw Object.assign(new Error(`ENOENT: ${folder}`), { code: "ENOENT" });
+      return all.map((path) => path.slice(folder.length + 1)).filter((name) => !name.includes("/"));
+    },
+    mkdirSync: (path) => {
+      this.#step("mkdir");
+      this.#folders.add(path);
+    },
+    removeFolderSync: (path) => {
+      this.#folders.delete(path);
+      for (const name of this.names()) if (name.startsWith(`${path}/`)) this.#names.delete(name);
+      this.#renamed();
+    },
     renameSync: (from, to) => {
       this.#step("rename");
+      if (this.#folders.delete(from)) {
+        this.#folders.add(to);
+        for (const [name, inode] of [...this.#names]) {
+          if (!name.startsWith(`${from}/`)) continue;
+          this.#names.delete(name);
+          this.#names.set(`${to}${name.slice(from.length)}`, inode);
+        }
+        this.#renamed();
+        return;
+      }
       const inode = this.#names.get(from);
       if (inode === undefined) throw Object.assign(new Error(`ENOENT: ${from}`), { code: "ENOENT" });
       this.#names.delete(from);
@@ -203,7 +228,7 @@ export class SimulatedDisk {
 
   #stat(path: string): Stats {
     const inode = this.#names.get(path);
-    if (inode === undefined && path !== this.folder)
+    if (inode === undefined && !this.#folders.has(path))
       throw Object.assign(new Error(`ENOENT: ${path}`), { code: "ENOENT" });
     const no = () => false;
     return {

@@ -218,7 +218,7 @@ describe.skipIf(missing !== undefined)("libvirt", () => {
   });
 
   describe("the command line", () => {
-    test.each(["raw", "gzip", "zstd", "sparse"])(
+    test.each(["raw", "gzip", "bzip2", "xz", "lzop", "zstd", "sparse"])(
       "a %s image to a sparse one, by way of a fixed-ram file",
       async (from) => {
         const image = join(folder, `cli ${from}.img`);
