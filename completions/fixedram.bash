@@ -63,6 +63,7 @@ _fixedram() {
     view:--listen) :; return ;;
     verify:--id) :; return ;;
     verify:--offset) :; return ;;
+    seal:--offset) :; return ;;
     convert:--to) _fixedram_words "fixed-ram stream libvirt-sparse raw"; return ;;
     convert:--xml) _fixedram_files; return ;;
     convert:--offset) :; return ;;
@@ -105,7 +106,7 @@ _fixedram() {
       map) _fixedram_words "--block --width --keep-index --offset --big-endian --export --json --quiet -q --help -h" ;;
       view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --offset --json --quiet -q --help -h" ;;
-      seal) _fixedram_words "--json --quiet -q --help -h" ;;
+      seal) _fixedram_words "--offset --json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
       convert) _fixedram_words "--to --xml --force --offset --big-endian --json --quiet -q --help -h" ;;
       diff) _fixedram_words "--hex --pages-out --trust-seals --keep-index --big-endian --json --quiet -q --help -h" ;;

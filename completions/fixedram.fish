@@ -121,6 +121,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from verify' -l json -d 'print o
 complete -c fixedram -n '__fish_seen_subcommand_from verify' -l quiet -s q -d 'print only warnings and errors (and the JSON object, with --json)'
 complete -c fixedram -n '__fish_seen_subcommand_from verify' -l help -s h -d 'show this help'
 complete -c fixedram -n '__fish_seen_subcommand_from verify' -x -a '(__fish_complete_suffix .fram)'
+complete -c fixedram -n '__fish_seen_subcommand_from seal' -l offset -x -d 'where the stream begins in FILE, when QEMU was told file:FILE,offset=SIZE'
 complete -c fixedram -n '__fish_seen_subcommand_from seal' -l json -d 'print one JSON object on standard output, progress as NDJSON on standard error'
 complete -c fixedram -n '__fish_seen_subcommand_from seal' -l quiet -s q -d 'print only warnings and errors (and the JSON object, with --json)'
 complete -c fixedram -n '__fish_seen_subcommand_from seal' -l help -s h -d 'show this help'

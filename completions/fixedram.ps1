@@ -10,7 +10,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'map' = @('--block', '--width', '--keep-index', '--offset', '--big-endian', '--export', '--json', '--quiet', '-q', '--help', '-h')
     'view' = @('--listen', '--no-open', '--json', '--quiet', '-q', '--help', '-h')
     'verify' = @('--deep', '--id', '--offset', '--json', '--quiet', '-q', '--help', '-h')
-    'seal' = @('--json', '--quiet', '-q', '--help', '-h')
+    'seal' = @('--offset', '--json', '--quiet', '-q', '--help', '-h')
     'repair' = @('--json', '--quiet', '-q', '--help', '-h')
     'convert' = @('--to', '--xml', '--force', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'diff' = @('--hex', '--pages-out', '--trust-seals', '--keep-index', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')

@@ -14,17 +14,18 @@ export interface Magic {
 }
 
 const disk = "A snapshot's memory is not in it; if QEMU's savevm put a snapshot into it, load that with -loadvm.";
+const noMemory = "A disk image holds nothing of a guest's memory.";
 const core = "It holds memory, but not the state of the guest's devices, so it can't be resumed.";
 const otherVmm = "It belongs to another virtual machine monitor; QEMU can't load it.";
 
 export const magics: readonly Magic[] = [
   { what: "a qcow2 disk image", offset: 0, bytes: "QFI\xfb", hint: disk },
   { what: "a QED disk image", offset: 0, bytes: "QED\0", hint: disk },
-  { what: "a VMDK disk image", offset: 0, bytes: "KDMV" },
-  { what: "a VMDK disk image's description", offset: 0, bytes: "# Disk DescriptorFile" },
-  { what: "a VHDX disk image", offset: 0, bytes: "vhdxfile" },
-  { what: "a VHD disk image", offset: 0, bytes: "conectix" },
-  { what: "a VirtualBox disk image", offset: 64, bytes: "\x7f\x10\xda\xbe" },
+  { what: "a VMDK disk image", offset: 0, bytes: "KDMV", hint: noMemory },
+  { what: "a VMDK disk image's description", offset: 0, bytes: "# Disk DescriptorFile", hint: noMemory },
+  { what: "a VHDX disk image", offset: 0, bytes: "vhdxfile", hint: noMemory },
+  { what: "a VHD disk image", offset: 0, bytes: "conectix", hint: noMemory },
+  { what: "a VirtualBox disk image", offset: 64, bytes: "\x7f\x10\xda\xbe", hint: noMemory },
   { what: "an ELF core (64-bit)", offset: 0, bytes: "\x7fELF\x02\x01??????????\x04\0", hint: core },
   { what: "an ELF core (64-bit, big-endian)", offset: 0, bytes: "\x7fELF\x02\x02??????????\0\x04", hint: core },
   { what: "an ELF core (32-bit)", offset: 0, bytes: "\x7fELF\x01\x01??????????\x04\0", hint: core },

@@ -85,7 +85,9 @@ export function refusal(found: Recognised, head: Uint8Array): FixedramError | nu
         "file.compressed",
         `The file is compressed (${found.what})`,
         `${found.what} of ${found.inside === null ? "something" : wordsFor(found.inside)}`,
-        `Unpack it first: ${found.tool} FILE > UNPACKED`,
+        isSnapshot(found.inside)
+          ? `Unpack it first: ${found.tool} FILE > UNPACKED`
+          : "Unpacked it would be no snapshot either, by how it begins.",
       );
     case "other":
       return error("file.other-format", `This is ${found.what}, not a snapshot of QEMU's`, found.what, found.hint);
@@ -106,6 +108,11 @@ export function refusal(found: Recognised, head: Uint8Array): FixedramError | nu
         null,
       );
   }
+}
+
+/** Or may be one: what is packed is not always known. */
+function isSnapshot(inside: Recognised | null): boolean {
+  return inside === null || ["stream", "libvirt", "compressed", "unknown"].includes(inside.kind);
 }
 
 function wordsFor(found: Recognised): string {
@@ -130,6 +137,7 @@ function wordsFor(found: Recognised): string {
 }
 
 function error(code: string, message: string, found: string | undefined, hint: string | null): FixedramError {
-  const details = { expected: "a file that begins with QEVM", offset: 0, ...(found === undefined ? {} : { found }) };
+  const expected = "a file that begins with QEVM, or libvirt's with LibvirtQemudSave";
+  const details = { expected, offset: 0, ...(found === undefined ? {} : { found }) };
   return new FixedramError(code, message, hint === null ? details : { ...details, hint });
 }

@@ -11,6 +11,8 @@ import type { OperationContext } from "./progress.ts";
 
 export interface SealOptions extends OperationContext {
   readonly file: string;
+  /** Where the stream begins, bytes: QEMU was told `file:...,offset=N`. Default: where the container says. */
+  readonly offset?: number;
   /** For tests. */
   readonly calls?: FileSystemCalls;
 }
@@ -41,7 +43,7 @@ export async function seal(options: SealOptions): Promise<SealResult> {
   try {
     const before = file.size;
     const created = file.modified;
-    const opened = await openPlaces(file, options.signal);
+    const opened = await openPlaces(file, options);
     const meta = metaOf(opened, created);
     const id = await sealInPlace(file, opened, meta, {
       signal: options.signal,
@@ -60,9 +62,9 @@ export async function seal(options: SealOptions): Promise<SealResult> {
 }
 
 /** @throws `seal.no-fixed-places` */
-async function openPlaces(file: InPlaceFile, signal: AbortSignal | undefined): Promise<FixedRamFile> {
+async function openPlaces(file: InPlaceFile, { offset, signal }: SealOptions): Promise<FixedRamFile> {
   const given = signal === undefined ? {} : { signal };
-  const snapshot = await openSnapshot(file, given);
+  const snapshot = await openSnapshot(file, { ...given, ...(offset === undefined ? {} : { offset }) });
   const { streamBase, ramStart, libvirt } = snapshot;
   const placed = ramStart.blocks.every(({ mapped }) => mapped !== null);
   await snapshot.close();

@@ -180,11 +180,15 @@ function requireRegular(path: string, stat: Stats): void {
   if (kind !== null) throw notRegular(path, `a ${kind}`);
 }
 
-function notRegular(path: string, found: string): FixedramError {
+/** @param found with its article */
+export function notRegular(path: string, found: string): FixedramError {
   return new FixedramError("file.not-regular", `The path leads to ${found}, not to a regular file`, {
     path,
     expected: "a regular file",
     found,
-    hint: "A snapshot is read at any place, so it must be a file on disk: copy it to one first.",
+    hint:
+      found === "a folder"
+        ? "Name the file in it."
+        : "A snapshot is read at any place, so it must be a file on disk: copy it to one first. Only convert takes a pipe, as its input: convert - OUT < PIPE",
   });
 }

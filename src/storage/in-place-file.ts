@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { FixedramError, systemError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
-import { kindOfFile } from "./file-store.ts";
+import { kindOfFile, notRegular } from "./file-store.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 
 /**
@@ -25,9 +25,7 @@ export class InPlaceFile implements Store {
   static open(path: string, calls: FileSystemCalls = nodeCalls): InPlaceFile {
     try {
       const kind = kindOfFile(calls.statSync(path));
-      if (kind !== null) {
-        throw new FixedramError("file.not-regular", `The path leads to a ${kind}, not to a regular file`, { path });
-      }
+      if (kind !== null) throw notRegular(path, `a ${kind}`);
       return new InPlaceFile(path, calls.openSync(path, constants.O_RDWR | constants.O_NONBLOCK), calls);
     } catch (error) {
       throw systemError(error, path, "Opening the file to write to it");

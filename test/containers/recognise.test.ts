@@ -114,6 +114,14 @@ describe("a file that is no snapshot", () => {
     expect(magics.map(({ what }) => what).filter((what) => !named.has(what))).toEqual([]);
   });
 
+  it("is not to be unpacked when that would give no snapshot either", () => {
+    const hint = (inside: Uint8Array) => refusal(recognise(gzipSync(inside)), gzipSync(inside))?.details.hint;
+    expect(hint(latin1("just text\n"))).toMatch(/no snapshot either/);
+    expect(hint(latin1("QFI\xfb"))).toMatch(/no snapshot either/);
+    for (const inside of ["QEVM\0\0\0\x03", "LibvirtQemudSave", "\x01\x02\x03\x04"])
+      expect(hint(latin1(inside))).toMatch(/^Unpack it first: gzip -dc/);
+  });
+
   it("a folder, and a path that leads nowhere", async () => {
     mkdirSync(join(folder, "folder"));
     expect(await failure(join(folder, "folder"))).toMatchObject({ code: "file.not-regular" });

@@ -6,11 +6,13 @@ import { FixedramError } from "../../src/errors.ts";
 import { readSealAlone } from "../../src/fixedram/seal.ts";
 import { checkSealed } from "../../src/fixedram/verify.ts";
 import { FixedRamWriter } from "../../src/fixedram/writer.ts";
+import { openSnapshot } from "../../src/operations/open.ts";
 import { seal } from "../../src/operations/seal.ts";
 import { verify } from "../../src/operations/verify.ts";
 import { type FileSystemCalls, nodeCalls } from "../../src/storage/system-calls.ts";
 import { TargetFile } from "../../src/storage/target-file.ts";
 import { batch, configuration, MemoryFile, meta, ramStart, tail } from "../fixedram/sample.ts";
+import { mapped } from "../hostile/sound.ts";
 import { encode } from "./synthetic.ts";
 
 let folder: string;
@@ -104,6 +106,21 @@ describe("seal", () => {
     fs.writeSync(fd, Uint8Array.of(77), 0, 1, (writer.layout.blocks[0]?.pagesOffset ?? 0) + 111 * 4096 + 5);
     fs.closeSync(fd);
     expect((await verify({ file, deep: true })).problems).toMatchObject([{ block: "pc.ram", page: 111, pages: 1 }]);
+  });
+
+  it("finds a stream that begins somewhere in the file, and says where in the seal", async () => {
+    const { bytes } = mapped({ before: new Uint8Array(8192).fill(0x5a) });
+    fs.writeFileSync(file, bytes);
+    await expect(seal({ file })).rejects.toMatchObject({ code: "file.unknown-format" });
+    const { id } = await seal({ file, offset: 8192 });
+    expect(fs.readFileSync(file).subarray(0, bytes.length).equals(bytes)).toBe(true);
+    expect(await verify({ file, deep: true, id })).toMatchObject({ ok: true, sealState: "sealed" });
+    expect(await verify({ file, deep: true, id, offset: 8192 })).toMatchObject({ ok: true, sealState: "sealed" });
+    const snapshot = await openSnapshot(file, { offset: 8192 });
+    expect([snapshot.streamBase, snapshot.seal.state]).toEqual([8192, "sealed"]);
+    await snapshot.close();
+    fs.writeFileSync(file, bytes);
+    await expect(seal({ file, offset: 4096 })).rejects.toMatchObject({ code: "stream.bad-magic" });
   });
 
   it("refuses what is sealed, half sealed, followed by something, or has no fixed places", async () => {

@@ -4,7 +4,12 @@ import { sealText } from "../render/seal.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
   const { operations } = invocation.around;
-  const result = await operations.seal({ file: invocation.word(0), ...(await invocation.context()) });
+  const offset = invocation.size("offset");
+  const result = await operations.seal({
+    file: invocation.word(0),
+    ...(offset === undefined ? {} : { offset }),
+    ...(await invocation.context()),
+  });
   invocation.answer(result, (colors) => sealText(result, colors));
   return ExitCode.ok;
 }
