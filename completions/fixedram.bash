@@ -34,6 +34,7 @@ _fixedram() {
     save:--max-rounds) :; return ;;
     save:--on-limit) _fixedram_words "stop abort"; return ;;
     save:--transport) _fixedram_words "auto stream multifd"; return ;;
+    save:--direct-io) _fixedram_words "auto on off"; return ;;
     save:--socket-dir) _fixedram_folders; return ;;
     save:--listen) :; return ;;
     resume:--qmp) _fixedram_files; return ;;
@@ -98,7 +99,7 @@ _fixedram() {
   esac
   if [[ $cur == -* ]]; then
     case $command in
-      save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --socket-dir --view --listen --no-open --force --json --quiet -q --help -h" ;;
+      save) _fixedram_words "--qmp --mode --then --max-bandwidth --max-time --max-rounds --on-limit --transport --direct-io --socket-dir --view --listen --no-open --force --json --quiet -q --help -h" ;;
       resume) _fixedram_words "--qmp --lazy --paused --run-recorded --verify --id --socket-dir --force --prefetch --around --push-rate --events --view --listen --no-open --offset --big-endian --json --quiet -q --help -h" ;;
       clone) _fixedram_words "--count -n --overlay-dir --paused --run-recorded --verify --id --socket-dir --prefetch --around --push-rate --force --big-endian --json --quiet -q --help -h" ;;
       recover) _fixedram_words "--qmp --verify --around --push-rate --force --json --quiet -q --help -h" ;;

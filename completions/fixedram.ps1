@@ -2,7 +2,7 @@
 Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
   param($wordToComplete, $commandAst, $cursorPosition)
   $options = @{
-    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--socket-dir', '--view', '--listen', '--no-open', '--force', '--json', '--quiet', '-q', '--help', '-h')
+    'save' = @('--qmp', '--mode', '--then', '--max-bandwidth', '--max-time', '--max-rounds', '--on-limit', '--transport', '--direct-io', '--socket-dir', '--view', '--listen', '--no-open', '--force', '--json', '--quiet', '-q', '--help', '-h')
     'resume' = @('--qmp', '--lazy', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--force', '--prefetch', '--around', '--push-rate', '--events', '--view', '--listen', '--no-open', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'clone' = @('--count', '-n', '--overlay-dir', '--paused', '--run-recorded', '--verify', '--id', '--socket-dir', '--prefetch', '--around', '--push-rate', '--force', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'recover' = @('--qmp', '--verify', '--around', '--push-rate', '--force', '--json', '--quiet', '-q', '--help', '-h')
@@ -30,6 +30,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'save --then' = @('resume', 'pause', 'quit')
     'save --on-limit' = @('stop', 'abort')
     'save --transport' = @('auto', 'stream', 'multifd')
+    'save --direct-io' = @('auto', 'on', 'off')
     'convert --to' = @('fixed-ram', 'stream', 'libvirt-sparse', 'raw')
     'export --format' = @('elf', 'kdump', 'lime', 'raw')
     'completions' = @('bash', 'zsh', 'fish', 'powershell')

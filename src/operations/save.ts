@@ -28,6 +28,8 @@ export interface SaveOptions extends OperationContext {
   readonly onLimit?: OnLimit;
   /** How pages come out of QEMU; default `auto`: the fastest way there is. */
   readonly transport?: "auto" | SaveTransport;
+  /** Multifd: pages go past the page cache; default `auto`: where that is faster. Where the system refuses, they do not. */
+  readonly directIo?: "auto" | "on" | "off";
   /** Folder for our migration socket, reachable by QEMU's user. */
   readonly socketDir?: string;
   /** Go on where a combination is known to lose guest memory. */
@@ -47,6 +49,8 @@ export interface SaveResult {
   /** How pages came out of QEMU, and why so: one sentence. */
   readonly transport: SaveTransport;
   readonly transportReason: string;
+  /** Bytes that went past the page cache. */
+  readonly directBytes: number;
   readonly qemuVersion: string;
   readonly machine: string;
   readonly guestName: string | null;

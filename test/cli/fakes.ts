@@ -28,6 +28,7 @@ export const saved: SaveResult = {
   then: "resume",
   transport: "multifd",
   transportReason: "QEMU 7.2.22 sends on 2 channels at once",
+  directBytes: 0,
   qemuVersion: "7.2.22",
   machine: "pc-q35-7.2",
   guestName: "web",

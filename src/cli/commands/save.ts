@@ -52,6 +52,7 @@ function saveOptions(invocation: Invocation): SaveOptions {
   const maxRounds = invocation.count("max-rounds");
   const onLimit = invocation.choice("on-limit", ["stop", "abort"]);
   const transport = invocation.choice("transport", ["auto", "stream", "multifd"]);
+  const directIo = invocation.choice("direct-io", ["auto", "on", "off"]);
   const socketDir = invocation.text("socket-dir");
   return {
     out,
@@ -63,6 +64,7 @@ function saveOptions(invocation: Invocation): SaveOptions {
     ...(maxRounds === undefined ? {} : { maxRounds }),
     ...(onLimit === undefined ? {} : { onLimit }),
     ...(transport === undefined ? {} : { transport }),
+    ...(directIo === undefined ? {} : { directIo }),
     ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("force") ? { force: true } : {}),
   };

@@ -52,6 +52,11 @@ export const save: CommandDefinition = {
       text: "how pages come out of QEMU: auto (default), multifd for guests of 1 GiB and more where it can be; stream, one connection; multifd, two more connections and a thread each",
     },
     {
+      name: "direct-io",
+      value: { name: "WHEN", kind: "choice", choices: ["auto", "on", "off"] },
+      text: "with multifd, whether pages go past the page cache: auto (default), where that is faster; on, wherever the system lets them; off",
+    },
+    {
       name: "socket-dir",
       value: { name: "DIR", kind: "folder" },
       text: "folder for the socket that QEMU sends to, reachable by QEMU's user",

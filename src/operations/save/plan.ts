@@ -18,6 +18,8 @@ export interface PlanFacts {
   readonly suppressVmdesc: boolean;
   /** Threads of ours can read from QEMU's connections. */
   readonly channelsTakeable: boolean;
+  /** Of the target, by its number in statfs; null: not known. */
+  readonly filesystem: number | null;
 }
 
 /** How a save will go. */
@@ -85,7 +87,7 @@ const unwantedInBackground = ["auto-converge", "dirty-bitmaps", "validate-uuid"]
  * Decides, or refuses, before the guest is touched.
  *
  * @throws FixedramError `guest.run-state`, `guest.migration-active`, `guest.migration-blocked`, `guest.loses-memory`,
- *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`, `usage.transport`
+ *   `guest.no-vmdesc`, `qemu.too-old`, `qemu.no-background`, `usage.transport`, `usage.direct-io`
  */
 export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   const mode = options.mode ?? "stop";

@@ -102,22 +102,19 @@ export class SaveRun {
     const address = parseQmpAddress(options.qmp);
     const qmp = formatQmpAddress(address);
     const connect = () => connectQmp(address, { signal: this.#signal });
-    const { client, found } = await settleEarlierSave(qmp, connect, this.#signal);
-    this.#client = client;
-    if (found !== null) this.#reporter.note("warning", "earlier-save", found);
     // It starts while QEMU is asked.
     const guard = startGuard(qmp);
     this.#guard = guard;
+    const { client, found } = await settleEarlierSave(qmp, connect, this.#signal);
+    this.#client = client;
+    if (found !== null) this.#reporter.note("warning", "earlier-save", found);
     const process = findQemu(address);
     const facts = await inspectGuest(client, { cpuFlags: false, signal: this.#signal });
     const ramBytes = (await queryRamblocks(client)).reduce((sum, block) => sum + block.used, 0);
     const capabilities = new Set(Object.keys(facts.capabilities));
     // At a thread's end Node would close what ChannelConnection.leave leaves.
     const channelsTakeable = isMainThread && canTakeChannels();
-    const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable });
-    // They start while the guard does.
-    const pool = startThreads(plan.transport.channels);
-    this.#pool = pool;
+    const plan = planSave(options, { ...facts, ...place, capabilities, ramBytes, channelsTakeable });
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };
@@ -133,11 +130,14 @@ export class SaveRun {
     };
     const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
+    // Not before: on two processors they would keep the guard, which is waited for, from starting.
+    const pool = startThreads(plan.transport.channels);
+    this.#pool = pool;
     const listener = await this.#listen(process, guarded, plan);
     const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
     this.#target = target;
-    const onProgress = () => this.#reporter.report();
-    if (pool !== null) this.#channels = new ChannelCapture({ pool, target, directIo: false, onProgress });
+    const ways = { directIo: plan.transport.directIo, onProgress: () => this.#reporter.report() };
+    if (pool !== null) this.#channels = new ChannelCapture({ pool, target, ...ways });
     this.#prepared = { client, plan, guest, target, listener, guarded, before };
   }
 
@@ -222,6 +222,7 @@ export class SaveRun {
       then: plan.afterwards,
       transport: plan.transport.transport,
       transportReason: plan.transport.reason,
+      directBytes: this.#channels?.directBytes ?? 0,
       qemuVersion: facts.version.text,
       machine: capture.machine,
       guestName: facts.name,

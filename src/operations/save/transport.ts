@@ -11,6 +11,8 @@ export interface TransportChoice {
   readonly reason: string;
   /** Multifd channels; 0 without. */
   readonly channels: number;
+  /** Pages go past the page cache, as far as the system lets them. */
+  readonly directIo: boolean;
 }
 
 /** Two threads keep up with what QEMU sends and with what a disk takes; more only cost memory. */
@@ -19,29 +21,48 @@ const CHANNELS = 2;
 /** Bytes of RAM below which what two threads take to start is more than they save. */
 export const MULTIFD_FROM = 2 ** 30;
 
+/** Filesystems, by what statfs calls them, where going past the page cache is faster: ext4 (docs/performance.md). */
+const directFilesystems: ReadonlySet<number> = new Set([0xef53]);
+
 const backgroundWay = "QEMU takes background snapshots on one connection only";
 
 /**
  * The way that was asked for; left to us, multifd where it can be and is worth its threads: docs/decisions/0008.
  *
- * @throws FixedramError `usage.transport` when what was asked for cannot be
+ * @throws FixedramError `usage.transport`, `usage.direct-io` when what was asked for cannot be
  */
 export function chooseTransport(options: SaveOptions, facts: PlanFacts): TransportChoice {
-  const { transport = "auto", mode } = options;
-  if (transport === "stream") return { transport, reason: "asked for", channels: 0 };
+  const { transport = "auto", mode, directIo = "auto" } = options;
   const obstacle = multifdObstacle(options, facts);
-  const several = `QEMU ${facts.version.text} sends on ${CHANNELS} channels at once`;
-  if (transport === "multifd") {
-    if (obstacle === null) return { transport, reason: `asked for; ${several}`, channels: CHANNELS };
+  if (transport === "multifd" && obstacle !== null) {
     throw new FixedramError("usage.transport", `--transport multifd cannot be used: ${obstacle}`, {
       found: `QEMU ${facts.version.text}, --mode ${mode ?? "stop"}`,
       hint: "Leave --transport out: one connection always works.",
     });
   }
-  if (obstacle !== null) return { transport: "stream", reason: obstacle, channels: 0 };
-  if (facts.ramBytes < MULTIFD_FROM)
-    return { transport: "stream", reason: "one connection is quicker for a guest with little memory", channels: 0 };
-  return { transport: "multifd", reason: several, channels: CHANNELS };
+  const why = transport === "stream" ? "asked for" : obstacle;
+  if (directIo === "on" && why !== null) {
+    throw new FixedramError("usage.direct-io", "--direct-io on needs --transport multifd, which cannot be used", {
+      found: transport === "stream" ? "--transport stream" : why,
+      hint: "Pages of a single connection do not lie as direct I/O wants them. Leave --direct-io out.",
+    });
+  }
+  if (why !== null) return stream(why);
+  const asked = transport === "multifd" || directIo === "on";
+  if (!asked && facts.ramBytes < MULTIFD_FROM) {
+    return stream("one connection is quicker for a guest with little memory");
+  }
+  const several = `QEMU ${facts.version.text} sends on ${CHANNELS} channels at once`;
+  return {
+    transport: "multifd",
+    reason: transport === "multifd" ? `asked for; ${several}` : several,
+    channels: CHANNELS,
+    directIo: directIo === "on" || (directIo === "auto" && directFilesystems.has(facts.filesystem ?? 0)),
+  };
+}
+
+function stream(reason: string): TransportChoice {
+  return { transport: "stream", reason, channels: 0, directIo: false };
 }
 
 /** Why pages cannot come on several channels, in words; null: they can. */
