@@ -28,7 +28,7 @@ export function saveSides(guest: BenchGuest, place: Place, modern: boolean): rea
   return [
     ours("fixedram", []),
     ours("fixedram, one stream", ["--transport", "stream"]),
-    ...(durable ? [ours("fixedram, direct-io off", ["--direct-io", "off"])] : []),
+    ...(durable ? [ours("fixedram, direct-io", ["--direct-io", "on"])] : []),
     theirs("exec:cat", () => peerSave(guest, shell, durable ? `${other}.done` : null)),
     ...(modern
       ? [

@@ -34,7 +34,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from save' -l max-time -x -d 'wi
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l max-rounds -x -d 'with --mode live: how many rounds over the memory before --on-limit applies'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l on-limit -x -a 'stop abort' -d 'with --mode live, at a limit: stop (default) stops the guest and saves the rest; abort gives up, and the guest goes on'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l transport -x -a 'auto stream multifd' -d 'how pages come out of QEMU: auto (default), multifd for guests of 1 GiB and more where it can be; stream, one connection; multifd, two more connections and a thread each'
-complete -c fixedram -n '__fish_seen_subcommand_from save' -l direct-io -x -a 'auto on off' -d 'with multifd, whether pages go past the page cache: auto (default), where that is faster; on, wherever the system lets them; off'
+complete -c fixedram -n '__fish_seen_subcommand_from save' -l direct-io -x -a 'auto on off' -d 'whether pages go past the page cache: auto (default), which is off today; on, with multifd, wherever the system lets them; off'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l socket-dir -x -a '(__fish_complete_directories)' -d 'folder for the socket that QEMU sends to, reachable by QEMU\'s user'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l view -d 'show in the browser how the pages come, and which come again and again; the page stays afterwards, until Ctrl-C'
 complete -c fixedram -n '__fish_seen_subcommand_from save' -l listen -x -d 'with --view: 127.0.0.1:PORT, [::1]:PORT or PORT (default: 127.0.0.1 and a free port)'

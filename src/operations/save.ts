@@ -28,7 +28,7 @@ export interface SaveOptions extends OperationContext {
   readonly onLimit?: OnLimit;
   /** How pages come out of QEMU; default `auto`: the fastest way there is. */
   readonly transport?: "auto" | SaveTransport;
-  /** Multifd: pages go past the page cache; default `auto`: where that is faster. Where the system refuses, they do not. */
+  /** `on`: pages come by multifd and go past the page cache, where the system lets them. Default `auto`, which is off today. */
   readonly directIo?: "auto" | "on" | "off";
   /** Folder for our migration socket, reachable by QEMU's user. */
   readonly socketDir?: string;

@@ -14,7 +14,7 @@ export interface FileSystemCalls {
   lstatSync(path: string): fs.Stats;
   realpathSync(path: string): string;
   accessSync(path: string, mode: number): void;
-  statfsSync(path: string): { bavail: number; bsize: number; type: number };
+  statfsSync(path: string): { bavail: number; bsize: number };
   readdirSync(path: string): string[];
   renameSync(from: string, to: string): void;
   unlinkSync(path: string): void;

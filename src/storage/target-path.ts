@@ -15,8 +15,6 @@ export interface TargetPlace {
   readonly existing: { readonly size: number; readonly mtime: Date } | null;
   /** Bytes free for us on that filesystem; null when the system does not say. */
   readonly free: number | null;
-  /** The number of its kind, as statfs has it; null when the system does not say. */
-  readonly filesystem: number | null;
   /** Half-made files of earlier saves to the same path whose process is gone. */
   readonly leftovers: readonly Leftover[];
 }
@@ -59,7 +57,7 @@ export function inspectTarget(asked: string, calls: FileSystemCalls = nodeCalls)
       { cause: error },
     );
   }
-  return { asked, path, folder, existing, ...filesystemOf(folder, calls), leftovers: findLeftovers(path, calls) };
+  return { asked, path, folder, existing, free: freeBytes(folder, calls), leftovers: findLeftovers(path, calls) };
 }
 
 /** A link to a file is kept: the file it leads to is what gets replaced. */
@@ -118,12 +116,12 @@ function existingFile(path: string, asked: string, calls: FileSystemCalls): Targ
   );
 }
 
-function filesystemOf(folder: string, calls: FileSystemCalls): Pick<TargetPlace, "free" | "filesystem"> {
+function freeBytes(folder: string, calls: FileSystemCalls): number | null {
   try {
-    const { bavail, bsize, type } = calls.statfsSync(folder);
-    return { free: bavail * bsize, filesystem: type };
+    const { bavail, bsize } = calls.statfsSync(folder);
+    return bavail * bsize;
   } catch {
-    return { free: null, filesystem: null };
+    return null;
   }
 }
 

@@ -175,7 +175,7 @@ export class SimulatedDisk {
     lstatSync: (path) => this.#stat(path),
     realpathSync: (path) => path,
     accessSync: () => undefined,
-    statfsSync: () => ({ bavail: 2 ** 30, bsize: 4096, type: 0 }),
+    statfsSync: () => ({ bavail: 2 ** 30, bsize: 4096 }),
     readdirSync: (folder) => {
       const all = [...this.names(), ...this.#folders].filter((path) => path.startsWith(`${folder}/`));
       if (!this.#folders.has(folder)) throw Object.assign(new Error(`ENOENT: ${folder}`), { code: "ENOENT" });

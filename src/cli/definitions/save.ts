@@ -54,7 +54,7 @@ export const save: CommandDefinition = {
     {
       name: "direct-io",
       value: { name: "WHEN", kind: "choice", choices: ["auto", "on", "off"] },
-      text: "with multifd, whether pages go past the page cache: auto (default), where that is faster; on, wherever the system lets them; off",
+      text: "whether pages go past the page cache: auto (default), which is off today; on, with multifd, wherever the system lets them; off",
     },
     {
       name: "socket-dir",

@@ -18,8 +18,6 @@ export interface PlanFacts {
   readonly suppressVmdesc: boolean;
   /** Threads of ours can read from QEMU's connections. */
   readonly channelsTakeable: boolean;
-  /** Of the target, by its number in statfs; null: not known. */
-  readonly filesystem: number | null;
 }
 
 /** How a save will go. */

@@ -114,7 +114,7 @@ export class SaveRun {
     const capabilities = new Set(Object.keys(facts.capabilities));
     // At a thread's end Node would close what ChannelConnection.leave leaves.
     const channelsTakeable = isMainThread && canTakeChannels();
-    const plan = planSave(options, { ...facts, ...place, capabilities, ramBytes, channelsTakeable });
+    const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable });
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };

@@ -21,9 +21,6 @@ const CHANNELS = 2;
 /** Bytes of RAM below which what two threads take to start is more than they save. */
 export const MULTIFD_FROM = 2 ** 30;
 
-/** Filesystems, by what statfs calls them, where going past the page cache is faster: ext4 (docs/performance.md). */
-const directFilesystems: ReadonlySet<number> = new Set([0xef53]);
-
 const backgroundWay = "QEMU takes background snapshots on one connection only";
 
 /**
@@ -32,6 +29,7 @@ const backgroundWay = "QEMU takes background snapshots on one connection only";
  * @throws FixedramError `usage.transport`, `usage.direct-io` when what was asked for cannot be
  */
 export function chooseTransport(options: SaveOptions, facts: PlanFacts): TransportChoice {
+  // With "auto" pages go through the page cache: past it was no faster (docs/performance.md, "What was tried").
   const { transport = "auto", mode, directIo = "auto" } = options;
   const obstacle = multifdObstacle(options, facts);
   if (transport === "multifd" && obstacle !== null) {
@@ -57,7 +55,7 @@ export function chooseTransport(options: SaveOptions, facts: PlanFacts): Transpo
     transport: "multifd",
     reason: transport === "multifd" ? `asked for; ${several}` : several,
     channels: CHANNELS,
-    directIo: directIo === "on" || (directIo === "auto" && directFilesystems.has(facts.filesystem ?? 0)),
+    directIo: directIo === "on",
   };
 }
 
