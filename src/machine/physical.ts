@@ -1,3 +1,4 @@
+import { hexAddress } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { RamBlock } from "../pages/block.ts";
 import type { PageMap } from "../pages/map.ts";
@@ -88,14 +89,14 @@ export class PhysicalMemory implements PhysicalReader {
 
   #nothing(at: number, start: number, length: number): FixedramError {
     const next = this.map.ranges.find((range) => range.start > at);
-    const hex = (value: number) => `0x${value.toString(16)}`;
-    return new FixedramError("usage.no-memory", `No memory of the guest lies at physical address ${hex(at)}.`, {
-      found: `${hex(start)} and ${length} bytes`,
+
+    return new FixedramError("usage.no-memory", `No memory of the guest lies at physical address ${hexAddress(at)}.`, {
+      found: `${hexAddress(start)} and ${length} bytes`,
       said: this.map.note,
       hint:
         next === undefined
           ? "It lies past the end of the guest's memory. --map overrides the memory map."
-          : `The next memory begins at ${hex(next.start)}. What lies between are devices, or nothing. --map overrides the memory map.`,
+          : `The next memory begins at ${hexAddress(next.start)}. What lies between are devices, or nothing. --map overrides the memory map.`,
     });
   }
 }

@@ -21,15 +21,23 @@ export interface SearchJob {
 export const runFields = 4;
 const jobBytes = 16 * 2 ** 20;
 
-/** The jobs of a block, in page order. Memory: one job, two extent lists. @param margin bytes around a hit that are wanted */
-export function* planBlock(map: PageMap, block: RamBlock, margin: number): Generator<SearchJob, void, undefined> {
+/** What is wanted around a job's data. */
+export interface Margins {
+  /** Bytes around a hit. */
+  readonly bytes: number;
+  /** No hit begins in zeros, or reaches more than a byte into them: pages of zeros need not be looked at. */
+  readonly zerosEnd: boolean;
+}
+
+/** The jobs of a block, in page order. Memory: one job, two extent lists. */
+export function* planBlock(map: PageMap, block: RamBlock, margins: Margins): Generator<SearchJob, void, undefined> {
   const list = new ExtentList();
   /** Pages with data in a row that no job has yet, and where data ended before them. */
   let first = 0;
   let count = 0;
   let before = 0;
   const most = Math.max(1, Math.floor(jobBytes / block.pageSize));
-  const job = () => jobOf(map, block, { first, count, before, margin });
+  const job = () => jobOf(map, block, { first, count, before, margins });
   for (let next = 0; next < block.pages; ) {
     list.clear();
     next += map.extents(block.index, next, block.pages - next, list);
@@ -65,13 +73,15 @@ interface Group {
   readonly first: number;
   readonly count: number;
   readonly before: number;
-  readonly margin: number;
+  readonly margins: Margins;
 }
 
-function jobOf(map: PageMap, block: RamBlock, { first, count, before, margin }: Group): SearchJob {
+function jobOf(map: PageMap, block: RamBlock, { first, count, before, margins }: Group): SearchJob {
   const { pageSize } = block;
+  const { bytes: margin, zerosEnd } = margins;
   const around = Math.ceil(margin / pageSize);
-  const start = Math.max(0, first - around);
+  // What stands in the zeros before it is no concern, and data right before it belongs to another job.
+  const start = Math.max(0, first - (zerosEnd ? Math.min(around, before === first ? 1 : 0) : around));
   const end = Math.min(block.pages, first + count + around);
   const runs: number[] = [];
   const list = new ExtentList();
@@ -81,15 +91,20 @@ function jobOf(map: PageMap, block: RamBlock, { first, count, before, margin }: 
     for (let i = 0; i < list.length; i++) {
       // What is absent in the margins is left out: the searcher stops there.
       if (list.kind[i] === ExtentKind.absent) continue;
-      const store = list.kind[i] === ExtentKind.data ? (list.store[i] ?? 0) : zeroStore;
-      runs.push(list.first[i] ?? 0, list.pages[i] ?? 0, store, list.offset[i] ?? 0);
+      const isData = list.kind[i] === ExtentKind.data;
+      const last = zerosEnd && !isData;
+      const pages = last ? 1 : (list.pages[i] ?? 0);
+      runs.push(list.first[i] ?? 0, pages, isData ? (list.store[i] ?? 0) : zeroStore, list.offset[i] ?? 0);
+      if (!last) continue;
+      page = end;
+      break;
     }
   }
   const data = first * pageSize;
   return {
     pageSize,
     runs: new Float64Array(runs),
-    from: Math.max(0, data - margin, before * pageSize),
+    from: zerosEnd ? data : Math.max(0, data - margin, before * pageSize),
     to: (first + count) * pageSize,
     data,
   };

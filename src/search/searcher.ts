@@ -3,7 +3,7 @@ import { reachOf, type Scan } from "./pattern.ts";
 import { runFields, type SearchJob, zeroStore } from "./plan.ts";
 import { type Scanner, scannerOf } from "./scan.ts";
 
-/** What a job found, in block order. */
+/** What was found, in block order. */
 export interface Found {
   /** Four numbers a hit: offset in the block and length (bytes), then how many bytes of context stand before the hit, and how many in all. */
   readonly hits: Float64Array<ArrayBuffer>;
@@ -19,7 +19,7 @@ export interface SearchLimits {
   /** Bytes of context before and after a hit. */
   readonly before: number;
   readonly after: number;
-  /** Hits of a job at most. */
+  /** Hits at most from one {@link Searcher.finish} to the next. */
   readonly hits: number;
 }
 
@@ -67,9 +67,6 @@ export class Searcher {
     this.#job = job;
     this.#at = job.from;
     this.#end = job.from;
-    this.#hits = [];
-    this.#contexts = [];
-    this.#more = false;
   }
 
   /** The reads of the next window; null when the job is done. */
@@ -98,6 +95,7 @@ export class Searcher {
     });
   }
 
+  /** What was found since the last time, in the jobs' order. */
   finish(): Found {
     const bytes = new Uint8Array(this.#contexts.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
@@ -105,7 +103,11 @@ export class Searcher {
       bytes.set(each, at);
       at += each.length;
     }
-    return { hits: new Float64Array(this.#hits), bytes, more: this.#more };
+    const found = { hits: new Float64Array(this.#hits), bytes, more: this.#more };
+    this.#hits = [];
+    this.#contexts = [];
+    this.#more = false;
+    return found;
   }
 
   #keep(bytes: Buffer, at: number, length: number, offset: number): void {

@@ -200,6 +200,24 @@ describe("strings", () => {
     );
   });
 
+  test("beside pages of zeros and missing ones, in UTF-16 with its last byte in a page of zeros", async () => {
+    const bytes = new Uint8Array(12 * PAGE);
+    bytes.fill(1, PAGE, 3 * PAGE);
+    bytes.set(Buffer.from("the last text"), 3 * PAGE - 13);
+    bytes.fill(1, 6 * PAGE, 7 * PAGE);
+    bytes.set(Buffer.from("the last text", "utf16le").subarray(0, 25), 7 * PAGE - 25);
+    bytes.fill(0x42, 8 * PAGE, 10 * PAGE);
+    const narrow: [number, number][] = [
+      [3 * PAGE - 13, 13],
+      [8 * PAGE, 2 * PAGE],
+    ];
+    expect(await found(bytes, wanted(8))).toEqual(narrow);
+    expect(await found(bytes, wanted(8), 8)).toEqual(narrow);
+    expect(await found(bytes, wanted(8, true))).toEqual([[7 * PAGE - 25, 26]]);
+    // Page 9 is missing: nothing is known of it.
+    expect(await found(bytes, wanted(8), 0, [9])).toEqual([narrow[0], [8 * PAGE, PAGE]]);
+  });
+
   test("across a part's border each is told once, in UTF-16 at odd places too", async () => {
     const bytes = new Uint8Array(2 * 2 ** 20).fill(1);
     bytes.fill(0x41, 2 ** 20 - 5, 2 ** 20 + 5);

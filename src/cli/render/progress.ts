@@ -44,7 +44,9 @@ export class Pace {
     }
     const time = progress.elapsed - this.#since;
     const moved = progress.bytes - this.#bytesThen;
-    if (time < 300 || moved <= 0) return { rate: "", left: null };
+    // The first few pages take as long as whatever went before them.
+    const little = Math.min(progress.total / 100, 16 * 2 ** 20);
+    if (time < 300 || moved <= little) return { rate: "", left: null };
     const left = progress.total > progress.bytes ? ((progress.total - progress.bytes) / moved) * time : null;
     return { rate: rate(moved, time), left };
   }

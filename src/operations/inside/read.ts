@@ -1,3 +1,4 @@
+import { hexAddress } from "../../bytes/text.ts";
 import { FixedramError } from "../../errors.ts";
 import type { Inside } from "./open.ts";
 import { type InsideOptions, type MapUsed, mapUsed, withInside } from "./with.ts";
@@ -85,7 +86,7 @@ function planOf(inside: Inside, { space = "physical", cpu = 0, signal }: ReadOpt
 function placeOf(at: bigint): number {
   if (at < 2n ** 52n) return Number(at);
   throw new FixedramError("usage.no-memory", "No memory of the guest lies at that address.", {
-    found: `0x${at.toString(16)}`,
+    found: hexAddress(at),
     hint: "Addresses this high are virtual ones: --virtual.",
   });
 }

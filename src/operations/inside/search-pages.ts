@@ -3,7 +3,7 @@ import { dataBytes } from "../../pages/count.ts";
 import type { PageMap } from "../../pages/map.ts";
 import type { Store } from "../../pages/store.ts";
 import { reachOf, type Scan } from "../../search/pattern.ts";
-import { planBlock, type SearchJob } from "../../search/plan.ts";
+import { type Margins, planBlock, type SearchJob } from "../../search/plan.ts";
 import { type Found, hitFields, Searcher, type SearchLimits } from "../../search/searcher.ts";
 import { descriptorOf } from "../../storage/descriptor.ts";
 import { WorkerPool } from "../../workers/pool.ts";
@@ -42,7 +42,7 @@ const worthThreads = 64 * 2 ** 20;
 
 /**
  * Gives every hit in the pages that hold data, in block order. Pages of zeros are not searched, but a hit may reach into them.
- * Memory: a few jobs' plans, a window of 512 KiB a thread.
+ * Memory: a few batches' plans, a window of 512 KiB a thread.
  *
  * @throws `file.truncated`, `system.*`; the signal's reason
  */
@@ -54,20 +54,23 @@ export async function* searchPages(
   const { context, most, signal, onBytes } = options;
   const limits: SearchLimits = { ...context, hits: most };
   const { before, after } = reachOf(scan);
-  const margin = Math.max(before + context.before, after + context.after);
+  const margins: Margins = {
+    bytes: Math.max(before + context.before, after + context.after),
+    zerosEnd: scan.kind === "strings",
+  };
   const engine = await engineFor(map, scan, limits, options);
   const isRegex = scan.kind === "regex";
   try {
     for (const block of options.blocks) {
       let free = 0;
-      for await (const [job, found] of inOrder(planBlock(map, block, margin), engine, signal)) {
+      for await (const [bytes, found] of inOrder(batches(planBlock(map, block, margins)), engine, signal)) {
         for (const hit of hitsOf(found, block)) {
           // An expression's matches don't overlap, whichever part they begin in.
           if (isRegex && hit.offset < free) continue;
           free = hit.offset + hit.length;
           yield hit;
         }
-        onBytes?.(job.to - job.data);
+        onBytes?.(bytes);
       }
     }
   } finally {
@@ -85,28 +88,52 @@ function* hitsOf({ hits, bytes }: Found, block: RamBlock): Generator<MemoryHit, 
   }
 }
 
+/** Jobs that are done in one go: what a guest has in use lies scattered, and a message for each run would cost more than its search. */
+interface Batch {
+  readonly jobs: readonly SearchJob[];
+  /** Bytes of data. */
+  readonly bytes: number;
+}
+
+const batchBytes = 8 * 2 ** 20;
+const batchJobs = 1000;
+
+function* batches(plan: Iterable<SearchJob>): Generator<Batch, void, undefined> {
+  let jobs: SearchJob[] = [];
+  let bytes = 0;
+  for (const job of plan) {
+    jobs.push(job);
+    bytes += job.to - job.data;
+    if (bytes < batchBytes && jobs.length < batchJobs) continue;
+    yield { jobs, bytes };
+    jobs = [];
+    bytes = 0;
+  }
+  if (jobs.length > 0) yield { jobs, bytes };
+}
+
 async function* inOrder(
-  plan: Generator<SearchJob, void, undefined>,
+  plan: Generator<Batch, void, undefined>,
   engine: Engine,
   signal: AbortSignal | undefined,
-): AsyncGenerator<readonly [SearchJob, Found], void, undefined> {
-  const working: { readonly job: SearchJob; readonly found: Promise<Found> }[] = [];
+): AsyncGenerator<readonly [number, Found], void, undefined> {
+  const working: { readonly bytes: number; readonly found: Promise<Found> }[] = [];
   try {
     for (let more = true; more || working.length > 0; ) {
       while (more && working.length < engine.depth) {
         const next = plan.next();
         more = next.done !== true;
         if (next.done === true) break;
-        const found = engine.search(next.value, signal);
+        const found = engine.search(next.value.jobs, signal);
         // Awaited in its turn.
         found.catch(() => {});
-        working.push({ job: next.value, found });
+        working.push({ bytes: next.value.bytes, found });
       }
       const first = working.shift();
       if (first === undefined) break;
       const found = await first.found;
       signal?.throwIfAborted();
-      yield [first.job, found];
+      yield [first.bytes, found];
     }
   } finally {
     await Promise.allSettled(working.map(({ found }) => found));
@@ -116,7 +143,7 @@ async function* inOrder(
 interface Engine {
   /** Jobs to have under way. */
   readonly depth: number;
-  search(job: SearchJob, signal: AbortSignal | undefined): Promise<Found>;
+  search(jobs: readonly SearchJob[], signal: AbortSignal | undefined): Promise<Found>;
   close(): Promise<void>;
 }
 
@@ -138,7 +165,7 @@ async function engineFor(
   signal?.addEventListener("abort", end, { once: true });
   return {
     depth: 2 * pool.size,
-    search: (job, signalled) => pool.run("search", { search, job, scan, limits, files }, { signal: signalled }),
+    search: (jobs, signalled) => pool.run("search", { search, jobs, scan, limits, files }, { signal: signalled }),
     async close() {
       signal?.removeEventListener("abort", end);
       await pool.close();
@@ -161,16 +188,18 @@ function hereEngine(stores: readonly Store[], scan: Scan, limits: SearchLimits):
   const searcher = new Searcher(scan, limits);
   return {
     depth: 1,
-    async search(job, signal) {
-      searcher.begin(job);
-      for (let reads = searcher.next(); reads !== null; reads = searcher.next()) {
-        for (const { store, position, target } of reads) {
-          const from = stores[store];
-          if (from === undefined) throw new RangeError("no such store");
-          const count = await from.read(target, position, signal);
-          if (count < target.length) throw truncated(from.name, position + count);
+    async search(jobs, signal) {
+      for (const job of jobs) {
+        searcher.begin(job);
+        for (let reads = searcher.next(); reads !== null; reads = searcher.next()) {
+          for (const { store, position, target } of reads) {
+            const from = stores[store];
+            if (from === undefined) throw new RangeError("no such store");
+            const count = await from.read(target, position, signal);
+            if (count < target.length) throw truncated(from.name, position + count);
+          }
+          searcher.scan();
         }
-        searcher.scan();
       }
       return searcher.finish();
     },

@@ -9,23 +9,25 @@ import { type Descriptor, truncated } from "./compare.ts";
 export interface SearchInput {
   /** Jobs of one search have the same number, and the same scan and limits. */
   readonly search: number;
-  readonly job: SearchJob;
+  readonly jobs: readonly SearchJob[];
   readonly scan: Scan;
   readonly limits: SearchLimits;
-  /** The stores that the job's runs count in. */
+  /** The stores that the jobs' runs count in. */
   readonly files: readonly Descriptor[];
 }
 
 let current: { readonly search: number; readonly searcher: Searcher } | null = null;
 
-/** Searches one job. */
-export function run({ search, job, scan, limits, files }: SearchInput, context: TaskContext): Found {
+/** Searches jobs, one after the other. */
+export function run({ search, jobs, scan, limits, files }: SearchInput, context: TaskContext): Found {
   if (current?.search !== search) current = { search, searcher: new Searcher(scan, limits) };
   const { searcher } = current;
-  searcher.begin(job);
-  for (let reads = searcher.next(); reads !== null && !context.cancelled(); reads = searcher.next()) {
-    for (const read of reads) readWhole(files[read.store], read);
-    searcher.scan();
+  for (const job of jobs) {
+    searcher.begin(job);
+    for (let reads = searcher.next(); reads !== null && !context.cancelled(); reads = searcher.next()) {
+      for (const read of reads) readWhole(files[read.store], read);
+      searcher.scan();
+    }
   }
   return searcher.finish();
 }
