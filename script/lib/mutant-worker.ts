@@ -53,3 +53,5 @@ process.on("message", async (order: Order) => {
   sites.active = -1;
   process.send?.({ failed, reaching: [] } satisfies Answer);
 });
+
+process.send?.("ready");

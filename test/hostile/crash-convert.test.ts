@@ -161,7 +161,7 @@ describe("threads copy", () => {
     }));
     const rounds: Step[][] = [[{ kind: "zero", block: 0, page: 0, count: pages }, ...steps]];
     writeFileSync(join(folder, "in"), encode({ blocks: [["pc.ram", pages]], rounds }));
-  });
+  }, 60_000);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   /** `convert` where no file may grow past so many KiB. */

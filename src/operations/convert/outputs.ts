@@ -19,6 +19,7 @@ import { EncodedPages } from "../../stream/encoded.ts";
 import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import type { ConfigurationRecord, StreamRecord } from "../../stream/records.ts";
 import { StreamWriter } from "../../stream/writer.ts";
+import type { WorkerPool } from "../../workers/pool.ts";
 import type { ConvertInput } from "./input.ts";
 import { copyInParallel } from "./parallel.ts";
 
@@ -41,6 +42,8 @@ export interface CopyProgress {
   readonly total: number;
   readonly onPages: (bytes: number) => void;
   readonly onVerified: (bytes: number, total: number) => void;
+  /** Threads that have been started for this. */
+  readonly pool?: WorkerPool | null;
   readonly signal?: AbortSignal;
 }
 
@@ -129,11 +132,11 @@ export class FixedRamOutput implements Output {
 async function copyToPlaces(
   { snapshot, digests, verifyPages }: CopySource,
   writer: FixedRamWriter | RawWriter,
-  { total, onPages, onVerified, signal }: CopyProgress,
+  { total, onPages, onVerified, pool = null, signal }: CopyProgress,
   buffer: Uint8Array,
 ): Promise<void> {
   const more = { onPages, ...(signal === undefined ? {} : { signal }) };
-  if (await copyInParallel(snapshot, writer, { digests, total, ...more })) return;
+  if (await copyInParallel(snapshot, writer, { digests, total, pool, ...more })) return;
   await verifyPages(onVerified, signal);
   await copyPages(snapshot.map, writer, { ...more, buffer });
 }

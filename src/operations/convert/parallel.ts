@@ -34,7 +34,17 @@ export interface ParallelCopy {
   readonly total: number;
   /** Bytes of pages done so far. */
   readonly onPages: (bytes: number) => void;
+  /** Threads that may have been started beforehand; closed by whoever made them. Default: new ones. */
+  readonly pool?: WorkerPool | null;
   readonly signal?: AbortSignal;
+}
+
+/** Threads for what will be copied, starting while the input is looked at; null where they would not pay. @param bytes that the input takes */
+export function startCopying(bytes: number): WorkerPool | null {
+  if (bytes < worthThreads) return null;
+  const pool = new WorkerPool();
+  pool.warmUp("copy-pages");
+  return pool;
 }
 
 const jobPages = jobNodes * nodePages;
@@ -55,7 +65,8 @@ export async function copyInParallel(
   const places = map.blocks.map((block) => writer.placeOf(block));
   const { digests, total, onPages, signal } = options;
   if (sources.includes(null) || places.includes(null) || total < worthThreads) return false;
-  await using pool = new WorkerPool();
+  const pool = options.pool ?? new WorkerPool();
+  await using _ = options.pool === null || options.pool === undefined ? pool : null;
   let bytes = 0;
   await eachJob(
     pool,

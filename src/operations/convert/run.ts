@@ -4,11 +4,13 @@ import { dataBytes } from "../../pages/count.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { TargetFolder } from "../../storage/target-folder.ts";
 import { savedRunState } from "../../stream/global-state.ts";
+import type { WorkerPool } from "../../workers/pool.ts";
 import type { ConvertOptions, ConvertResult, ConvertTarget, WritableStreamLike } from "../convert.ts";
 import type { Notice, Progress } from "../progress.ts";
 import { type ConvertInput, type InputFacts, openInput } from "./input.ts";
 import { convertedMeta, recordedImage } from "./meta.ts";
 import { type ByteSink, FixedRamOutput, type ImageHead, type Output, RawOutput, StreamOutput } from "./outputs.ts";
+import { startCopying } from "./parallel.ts";
 
 /** Milliseconds between two reports of progress. */
 const REPORT = 100;
@@ -21,6 +23,7 @@ export class ConvertRun {
   readonly #notices: Notice[] = [];
   #phase: Progress["phase"] | null = null;
   #reported = 0;
+  #pool: WorkerPool | null = null;
 
   constructor(options: ConvertOptions) {
     this.#options = options;
@@ -34,10 +37,21 @@ export class ConvertRun {
   }
 
   async go(): Promise<ConvertResult> {
-    const { input: source, pageSize, bigEndian, offset, force = false, signal } = this.#options;
+    const { input: source, signal } = this.#options;
     signal?.throwIfAborted();
     this.#report("preflight", 0, 0);
-    const input = await openInput(source, {
+    const threads = this.#to === "fixed-ram" || this.#to === "raw";
+    if (threads && typeof source === "string") this.#pool = startCopying(bytesOf(source));
+    try {
+      return await this.#from(await this.#open());
+    } finally {
+      await this.#pool?.close();
+    }
+  }
+
+  async #open(): Promise<ConvertInput> {
+    const { input: source, pageSize, bigEndian, offset, force = false, signal } = this.#options;
+    return await openInput(source, {
       force,
       // A stream is made anew from its pages; an image's header says whether the guest ran, which the stream's end tells.
       random: this.#to === "stream" || this.#to === "libvirt-sparse",
@@ -48,6 +62,10 @@ export class ConvertRun {
       ...(offset === undefined ? {} : { offset }),
       ...(signal === undefined ? {} : { signal }),
     });
+  }
+
+  async #from(input: ConvertInput): Promise<ConvertResult> {
+    const { signal } = this.#options;
     try {
       const output = this.#output(input);
       try {
@@ -66,6 +84,8 @@ export class ConvertRun {
     const { signal } = this.#options;
     const facts = await this.#copy(input, output);
     const copied = performance.now();
+    // The threads end while the rest is written.
+    this.#pool?.close().catch(() => {});
     if (facts.trailing > 0) {
       this.#notice(
         "warning",
@@ -102,7 +122,7 @@ export class ConvertRun {
       this.#report("ram", 0, total);
       const onVerified = (bytes: number, all: number) => this.#report("verify", bytes, all);
       const onPages = (bytes: number) => this.#report("ram", bytes, total);
-      await output.copy({ ...input, snapshot }, { total, onPages, onVerified, ...more });
+      await output.copy({ ...input, snapshot }, { total, onPages, onVerified, pool: this.#pool, ...more });
     }
     return input.pass(output.events, {
       buffer,
@@ -174,6 +194,15 @@ function guessTarget(output: ConvertOptions["output"]): ConvertTarget {
     expected: "--to fixed-ram, stream, libvirt-sparse or raw; or a name that ends in .fram",
     found: output,
   });
+}
+
+/** What the file takes on disk; 0 for what is none, which is told when it is opened. */
+function bytesOf(path: string): number {
+  try {
+    return statSync(path).blocks * 512;
+  } catch {
+    return 0;
+  }
 }
 
 /** The old file would stay readable while it is replaced, but nobody who says this means it. */
