@@ -1,5 +1,5 @@
 import { effect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { cellPages, tileSide } from "../../shared/grid.ts";
 import { count, percent } from "../../shared/units.ts";
 import { toWorld } from "../../shared/view.ts";
@@ -39,7 +39,8 @@ export const pictures = new PagePictures(() => redraw());
 /** The map: one canvas, redrawn when something changed. */
 export function MapView() {
   const canvasRef = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
+  // Before the first frame, so that the tiles are under way while it is painted.
+  useLayoutEffect(() => {
     const canvas = canvasRef.current;
     if (canvas !== null) return runMap(canvas);
   }, []);
@@ -92,14 +93,20 @@ function runMap(canvas: HTMLCanvasElement): () => void {
     const [now, before] = [cellAt(canvas, pointer), hovered.peek()];
     if (JSON.stringify(now) !== JSON.stringify(before)) hovered.value = now;
   };
-  const resize = new ResizeObserver(() => {
+  const measure = () => {
     canvas.width = Math.round(canvas.clientWidth * window.devicePixelRatio);
     canvas.height = Math.round(canvas.clientHeight * window.devicePixelRatio);
     setCanvas({ width: canvas.clientWidth, height: canvas.clientHeight });
+  };
+  // Now, and not only when the observer comes: the first tiles to be asked for are those that are needed.
+  measure();
+  const resize = new ResizeObserver(() => {
+    measure();
     if (asked !== 0) cancelAnimationFrame(asked);
     draw();
   });
   resize.observe(canvas);
+  draw();
   const stop = effect(() => {
     for (const read of [world, view, look, theme, selected, hovered, found]) void read.value;
     redraw();
