@@ -232,6 +232,7 @@ test("a check of every page finds the one that was damaged, and the map shows it
   await press("3");
   await expectColor(page(), swatches.damaged.dark);
   await picture(page(), "damaged-dark");
+  expect(await page().locator('.filemap rect[fill="#ff5b3a"]').count()).toBe(1);
 });
 
 test("two moments of one guest: the changed pages are those that diff finds, their bytes side by side", async () => {
@@ -245,6 +246,17 @@ test("two moments of one guest: the changed pages are those that diff finds, the
   await expectColor(page(), swatches.changed.dark);
   await expect.poll(() => page().locator(".hex .differs").count()).toBeGreaterThan(0);
   await picture(page(), "changes-dark");
+  // The other one's own map, with the same pages marked.
+  await press("x");
+  await expect.poll(() => text("header .file")).toMatch(/^before\.fram[\s\S]*against after\.fram/);
+  await expectColor(page(), swatches.changed.dark);
+  await expect.poll(() => text(".hex .names")).toContain("here: before.fram");
+  await expect.poll(() => page().locator(".hex .differs").count()).toBeGreaterThan(0);
+  expect(await figure.innerText()).toBe(diff.pages.changed.toLocaleString("en-US"));
+  await expect.poll(() => hash().get("side")).toBe("1");
+  await picture(page(), "changes-other-dark");
+  await press("x");
+  await expect.poll(() => text("header .file")).toMatch(/^after\.fram/);
   await press("Escape", "d");
   await page().locator(".filter input[type=checkbox]").check();
   await expect.poll(() => page().locator(".tree .mark").count()).toBeGreaterThan(0);
@@ -265,6 +277,8 @@ describe("nobody else", () => {
     await page().goto(`http://127.0.0.1:${otherPort}/`);
     const tried = await page().evaluate(`(async () => {
       const fetched = await fetch("${url}api/snapshot").then(() => "read", () => "refused");
+      const live = await fetch("${url}api/live").then(() => "read", () => "refused");
+      const searched = await fetch("${url}api/search?pattern=a").then(() => "read", () => "refused");
       const blind = await fetch("${url}api/snapshot", { mode: "no-cors" }).then((r) => r.type, () => "refused");
       const script = await new Promise((resolve) => {
         const element = document.createElement("script");
@@ -279,9 +293,10 @@ describe("nobody else", () => {
       await new Promise((resolve) => { frame.onload = resolve; });
       let framed = "refused";
       try { framed = frame.contentDocument === null ? "refused" : "read"; } catch {}
-      return { fetched, blind, script, framed };
+      return { fetched, live, searched, blind, script, framed };
     })()`);
-    expect(tried).toEqual({ fetched: "refused", blind: "refused", script: "refused", framed: "refused" });
+    const refusals = { fetched: "refused", live: "refused", searched: "refused" };
+    expect(tried).toEqual({ ...refusals, blind: "refused", script: "refused", framed: "refused" });
     browser.complaints.length = 0;
     await page().goto(url.replace("127.0.0.1", "localhost"));
     await page().waitForSelector("html[data-drawn]", { state: "attached" });

@@ -17,7 +17,7 @@ export function App() {
   if (snapshot.value === null) return <div class="waiting" role="status" />;
   return (
     <>
-      <TopBar snapshot={snapshot.value} />
+      <TopBar pending={snapshot.value.pending} />
       <main>
         <section class="stage">
           {blocks.value.length === 0 ? <Empty /> : <MapView />}

@@ -49,9 +49,13 @@ export async function getBytes(path: string, signal?: AbortSignal): Promise<Uint
 
 export const getSnapshot = (): Promise<ViewSnapshot> => getJson("api/snapshot");
 
-export function getTile({ block, order, level, x, y, layers }: TileQuery, signal?: AbortSignal): Promise<Uint8Array> {
+export function getTile(
+  side: number,
+  { block, order, level, x, y, layers }: TileQuery,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
   return getBytes(
-    `api/tile?block=${block}&order=${order}&level=${level}&x=${x}&y=${y}&layers=${layers.join(",")}`,
+    `api/tile?side=${side}&block=${block}&order=${order}&level=${level}&x=${x}&y=${y}&layers=${layers.join(",")}`,
     signal,
   );
 }
@@ -86,6 +90,7 @@ export function follow(
 }
 
 export function check(
+  side: number,
   deep: boolean,
   on: {
     progress: (progress: { bytes: number; total: number }) => void;
@@ -93,5 +98,5 @@ export function check(
     failed: (error: ViewError) => void;
   },
 ): () => void {
-  return follow(`api/check?deep=${deep ? 1 : 0}`, on);
+  return follow(`api/check?side=${side}&deep=${deep ? 1 : 0}`, on);
 }

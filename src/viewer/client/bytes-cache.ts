@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { PageKind, type ViewBlock } from "../shared/protocol.ts";
 import { ApiError, getPages, type Pages } from "./api.ts";
+import { side as shown } from "./state.ts";
 
 const run = 16;
 const mostRuns = 64;
@@ -11,7 +12,9 @@ const held = new Map<string, Held>();
 /** Changes when something has come. */
 export const arrivals = signal(0);
 
-function runOf(side: number, block: ViewBlock, page: number): Held {
+/** @param of 0: what is shown, 1: what it is compared with */
+function runOf(of: number, block: ViewBlock, page: number): Held {
+  const side = shown.value === 0 ? of : 1 - of;
   const first = Math.floor(page / run) * run;
   const key = `${side} ${block.index} ${first}`;
   const known = held.get(key);

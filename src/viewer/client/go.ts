@@ -2,7 +2,7 @@ import type { Address, Spot } from "../shared/address.ts";
 import type { ViewTranslation } from "../shared/protocol.ts";
 import { getJson } from "./api.ts";
 import { showSpot } from "./map/camera.ts";
-import { selected, showPane } from "./state.ts";
+import { selected, showPane, side } from "./state.ts";
 
 /** Shows an address on the map and in the page pane. Returns what stands in the way, or null. */
 export async function goTo(address: Address): Promise<string | null> {
@@ -10,7 +10,9 @@ export async function goTo(address: Address): Promise<string | null> {
   let spot: Spot;
   if ("virtual" in address) {
     try {
-      spot = await getJson<ViewTranslation>(`api/translate?address=${encodeURIComponent(address.virtual)}`);
+      spot = await getJson<ViewTranslation>(
+        `api/translate?side=${side.peek()}&address=${encodeURIComponent(address.virtual)}`,
+      );
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

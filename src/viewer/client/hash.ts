@@ -2,7 +2,7 @@
 import { effect } from "@preact/signals";
 import { orders } from "../shared/grid.ts";
 import { asOf, find, howOf, wanted } from "./search.ts";
-import { availableModes, blocks, mode, order, pane, panes, selected, snapshot, theme, view } from "./state.ts";
+import { availableModes, blocks, mode, order, pane, panes, selected, side, snapshot, theme, view } from "./state.ts";
 
 function write(): string {
   const parts = new URLSearchParams();
@@ -22,6 +22,7 @@ function write(): string {
     parts.set("x", String(Number(now.x.toFixed(2))));
     parts.set("y", String(Number(now.y.toFixed(2))));
   }
+  if (side.value === 1) parts.set("side", "1");
   if (mode.value !== "state") parts.set("mode", mode.value);
   if (order.value !== "rows") parts.set("order", order.value);
   if (pane.value !== null) parts.set("pane", pane.value);
@@ -40,6 +41,7 @@ export function readHash(text: string): void {
     const value = Number(parts.get(name) ?? Number.NaN);
     return Number.isFinite(value) ? value : null;
   };
+  side.value = parts.get("side") === "1" && snapshot.value?.other != null ? 1 : 0;
   order.value = orders.find((each) => each === parts.get("order")) ?? "rows";
   mode.value = availableModes.value.find((each) => each === parts.get("mode")) ?? mode.value;
   const name = parts.get("block");

@@ -6,6 +6,7 @@ import {
   availableModes,
   blockOf,
   blocks,
+  exchange,
   goOpen,
   helpOpen,
   order,
@@ -30,6 +31,7 @@ export const keyTable: readonly (readonly [keys: string, does: string])[] = [
   ["1 … 6", "colour by state, content, ..."],
   ["o", "rows or Hilbert's curve"],
   ["p d c i", "page; devices; CPUs; snapshot, seal and check"],
+  ["x", "with two snapshots: shows the other one"],
   ["t", "light or dark"],
   ["Space , .", "of a recording: play or hold; a step back; a step on"],
   ["Esc", "close what is open"],
@@ -108,6 +110,7 @@ const single: Readonly<Record<string, () => void>> = {
     order.value = order.value === "rows" ? "hilbert" : "rows";
   },
   t: () => keepTheme(theme.value === "dark" ? "light" : "dark"),
+  x: exchange,
   "/": () => {
     showPane("search");
     focusSearch.value++;

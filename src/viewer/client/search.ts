@@ -1,9 +1,9 @@
 /** The search: what is looked for, and what was found so far. */
-import { batch, signal } from "@preact/signals";
+import { batch, effect, signal } from "@preact/signals";
 import type { ViewError, ViewHit, ViewSearch } from "../shared/protocol.ts";
 import { follow } from "./api.ts";
 import { showSpot } from "./map/camera.ts";
-import { blocks, found, selected } from "./state.ts";
+import { blocks, found, selected, side } from "./state.ts";
 
 export interface Wanted {
   readonly pattern: string;
@@ -27,9 +27,17 @@ export const current = signal(-1);
 export const focusSearch = signal(0);
 
 let end: (() => void) | null = null;
+/** The side that was searched. */
+let searched = 0;
+
+effect(() => {
+  // What was found belongs to one of the two.
+  if (side.value !== searched) find(wanted.peek());
+});
 
 export function find(next: Wanted): void {
   end?.();
+  searched = side.peek();
   batch(() => {
     wanted.value = next;
     hits.value = [];
@@ -41,7 +49,7 @@ export function find(next: Wanted): void {
     searching.value = next.pattern !== "";
   });
   if (next.pattern === "") return;
-  const query = new URLSearchParams({ pattern: next.pattern, as: next.as });
+  const query = new URLSearchParams({ side: String(side.peek()), pattern: next.pattern, as: next.as });
   if (next.utf16) query.set("utf16", "1");
   if (next.ignoreCase) query.set("ignore-case", "1");
   end = follow(

@@ -4,7 +4,7 @@ import { physicalIn, type Spot, spotIn } from "../shared/address.ts";
 import type { Order } from "../shared/grid.ts";
 import { type ModeName, modeNames } from "../shared/modes.ts";
 import type { Theme } from "../shared/palette.ts";
-import type { ViewBlock, ViewCheck, ViewComparison, ViewSnapshot } from "../shared/protocol.ts";
+import type { ViewBlock, ViewCheck, ViewComparison, ViewFile, ViewSnapshot } from "../shared/protocol.ts";
 import type { View } from "../shared/view.ts";
 import { worldOf } from "../shared/world.ts";
 import type { ApiError } from "./api.ts";
@@ -12,6 +12,15 @@ import { moment } from "./live/record.ts";
 import type { Look } from "./map/paint.ts";
 
 export const snapshot = signal<ViewSnapshot | null>(null);
+/** Which of the two is shown: 0 the file, 1 the one that it is compared with. */
+export const side = signal<0 | 1>(0);
+/** What is shown, and what it is compared with. */
+export const file = computed<ViewFile | null>(
+  () => (side.value === 1 ? snapshot.value?.other : snapshot.value?.file) ?? null,
+);
+export const other = computed<ViewFile | null>(
+  () => (side.value === 1 ? snapshot.value?.file : snapshot.value?.other) ?? null,
+);
 /** Why nothing can be shown. */
 export const failure = signal<ApiError | null>(null);
 /** Something that went wrong on the way and is told at the bottom. */
@@ -44,15 +53,26 @@ export type PaneName = (typeof panes)[number];
 export const pane = signal<PaneName | null>(null);
 /** Pages to be ringed on the map: block to page indices. */
 export const found = signal<ReadonlyMap<number, readonly number[]>>(new Map());
+/** Marks of damaged pages at most: beyond, the colours tell. */
+const mostMarked = 400;
 export const helpOpen = signal(false);
 export const goOpen = signal(false);
 
-export const checked = signal<ViewCheck | null>(null);
+/** What the last check of each side found. */
+export const checks = signal<readonly [ViewCheck | null, ViewCheck | null]>([null, null]);
+export const checked = computed(() => checks.value[side.value]);
+/** Pages that it found damaged, the first of them: block to page indices. */
+export const damaged = computed<ReadonlyMap<number, readonly number[]>>(() => {
+  const pages = new Map<number, number[]>();
+  for (const { block, page } of (checked.value?.problems ?? []).slice(0, mostMarked))
+    if (block !== null && page !== null) pages.set(block, [...(pages.get(block) ?? []), page]);
+  return pages;
+});
 export const checking = signal<{ bytes: number; total: number; deep: boolean } | null>(null);
 /** How far the comparison with the other snapshot is. */
 export const comparing = signal<ViewComparison | null>(null);
 
-export const blocks = computed(() => snapshot.value?.file.blocks ?? []);
+export const blocks = computed(() => file.value?.blocks ?? []);
 export const world = computed(() => worldOf(blocks.value, order.value));
 
 export const availableModes = computed(() => {
@@ -68,10 +88,11 @@ export const availableModes = computed(() => {
 
 /** The same object while nothing about the colours changes: tiles are painted once for each. */
 export const look = computed<Look>(() => {
-  const state = snapshot.value?.file.seal.state;
+  const state = file.value?.seal.state;
   const deep = checked.value?.deep === true && checked.value.coverage !== null;
   const trust = state === "none" || state === undefined ? "uncovered" : deep ? "intact" : "covered";
   return {
+    side: side.value,
     mode: mode.value,
     theme: theme.value,
     hidden: hidden.value,
@@ -107,7 +128,7 @@ export function showMode(name: ModeName): void {
   });
 }
 
-const ranges = computed(() => snapshot.value?.file.memory?.ranges ?? []);
+const ranges = computed(() => file.value?.memory?.ranges ?? []);
 
 export function physicalOf(spot: Spot): number | null {
   return physicalIn(ranges.value, spot);
@@ -115,6 +136,22 @@ export function physicalOf(spot: Spot): number | null {
 
 export function spotOfPhysical(address: number): Spot | null {
   return spotIn(ranges.value, address);
+}
+
+/** Shows the other one of the two; what is chosen stays, where it is in both. */
+export function exchange(): void {
+  if (snapshot.value?.other == null) return;
+  const name = blockOf(selected.value)?.name;
+  batch(() => {
+    side.value = side.value === 0 ? 1 : 0;
+    const spot = selected.value;
+    const block = blocks.value.find((each) => each.name === name);
+    selected.value =
+      spot === null || block === undefined || spot.offset >= block.length
+        ? null
+        : { block: block.index, offset: spot.offset };
+    hovered.value = null;
+  });
 }
 
 export function blockOf(spot: Spot | null): ViewBlock | null {

@@ -36,13 +36,16 @@ export const handlers: Readonly<Record<string, Handler>> = {
     }
     sendBytes(call.response, await side.pages(block, first, count, call.signal));
   },
-  "/api/devices": ({ session, response }) => sendJson(response, 200, listDevices(session.side, session.sides[1])),
-  "/api/device": ({ session, response, query }) =>
-    sendJson(response, 200, deviceTree(session.side, session.sides[1], integer(query, "index", 0, 2 ** 24))),
-  "/api/cpus": ({ session, response }) => sendJson(response, 200, listCpus(session.side, session.sides[1])),
-  "/api/translate": async ({ session, response, query }) => {
+  "/api/devices": (call) => sendJson(call.response, 200, listDevices(sideOf(call), otherThan(call))),
+  "/api/device": (call) => {
+    const index = integer(call.query, "index", 0, 2 ** 24);
+    sendJson(call.response, 200, deviceTree(sideOf(call), otherThan(call), index));
+  },
+  "/api/cpus": (call) => sendJson(call.response, 200, listCpus(sideOf(call), otherThan(call))),
+  "/api/translate": async (call) => {
+    const { response, query } = call;
     const cpu = query.has("cpu") ? integer(query, "cpu", 0, 2 ** 16) : 0;
-    sendJson(response, 200, await translateAddress(session.side, query.get("address") ?? "", cpu));
+    sendJson(response, 200, await translateAddress(sideOf(call), query.get("address") ?? "", cpu));
   },
   "/api/events": ({ session, response }) => session.announcer.listen(response),
   "/api/search": (call) => {
@@ -61,6 +64,12 @@ export const handlers: Readonly<Record<string, Handler>> = {
 export function sideOf({ query, session }: Call): Side {
   const index = query.has("side") ? integer(query, "side", 0, Math.max(0, session.sides.length - 1)) : 0;
   return session.sides[index] ?? session.side;
+}
+
+/** What it is compared with. */
+function otherThan(call: Call): Side | undefined {
+  const side = sideOf(call);
+  return call.session.sides.find((each) => each !== side);
 }
 
 /** Work that tells of its progress. A failure is the event `failed`. */

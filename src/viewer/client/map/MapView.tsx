@@ -6,6 +6,7 @@ import { toWorld } from "../../shared/view.ts";
 import { plotAt } from "../../shared/world.ts";
 import { tellLive } from "../live/tell.ts";
 import {
+  damaged,
   found,
   type Hovered,
   hovered,
@@ -70,7 +71,7 @@ function runMap(canvas: HTMLCanvasElement): () => void {
         ...{ world: world.peek(), view: now, canvas: size, ratio, look: look.peek(), theme: theme.peek() },
         selected: selected.peek(),
         hovered: hoveredCell(),
-        found: found.peek(),
+        ...{ found: found.peek(), damaged: damaged.peek() },
         physicalOf,
       },
       tiles,
@@ -108,7 +109,7 @@ function runMap(canvas: HTMLCanvasElement): () => void {
   resize.observe(canvas);
   draw();
   const stop = effect(() => {
-    for (const read of [world, view, look, theme, selected, hovered, found]) void read.value;
+    for (const read of [world, view, look, theme, selected, hovered, found, damaged]) void read.value;
     redraw();
   });
   const release = gestures(canvas);
@@ -233,7 +234,7 @@ function cellAt(canvas: HTMLCanvasElement, at: Point): Hovered | null {
   const row = Math.floor((place.y - plot.y) / side);
   const cell = cellPages(plot.grid, level, column, row);
   if (cell === null) return null;
-  const planes = tiles.planes(plot, level, Math.floor(column / tileSide), Math.floor(row / tileSide), look.peek().mode);
+  const planes = tiles.planes(plot, level, Math.floor(column / tileSide), Math.floor(row / tileSide), look.peek());
   const index = (row % tileSide) * tileSide + (column % tileSide);
   const whole = plot.grid.order === "rows" ? cell.count * Math.min(side, plot.height - row * side) : cell.count;
   const told = () => {

@@ -8,6 +8,8 @@ import type { Moment } from "../live/record.ts";
 
 /** What decides how a tile's numbers become colours. */
 export interface Look {
+  /** Which of the two snapshots: 0, or 1 for OTHER. */
+  readonly side: 0 | 1;
   readonly mode: ModeName;
   readonly theme: Theme;
   /** Legend keys that are switched off. */

@@ -1,6 +1,7 @@
 import type { Theme } from "../../shared/palette.ts";
 import { PageKind, type ViewBlock } from "../../shared/protocol.ts";
 import { getPages } from "../api.ts";
+import { side as shown } from "../state.ts";
 
 const mostPictures = 600;
 const mostAtOnce = 4;
@@ -25,7 +26,7 @@ export class PagePictures {
   }
 
   picture(block: ViewBlock, page: number, theme: Theme): OffscreenCanvas | null {
-    const key = `${block.index} ${page}`;
+    const key = keyOf(block, page);
     const known = this.#pictures.get(key);
     if (known === undefined) {
       if (this.#underWay < mostAtOnce) void this.#load(block, page);
@@ -46,17 +47,18 @@ export class PagePictures {
   }
 
   async #load(block: ViewBlock, page: number): Promise<void> {
+    const side = shown.peek();
     const first = Math.floor(page / run) * run;
     const count = Math.min(run, block.pages - first);
     for (let i = 0; i < count; i++) {
-      const key = `${block.index} ${first + i}`;
+      const key = keyOf(block, first + i);
       if (!this.#pictures.has(key)) this.#pictures.set(key, { canvas: null, theme: null, bytes: null });
     }
     this.#underWay++;
     try {
-      const { kinds, bytes } = await getPages(0, block.index, first, count);
+      const { kinds, bytes } = await getPages(side, block.index, first, count);
       for (let i = 0; i < count; i++) {
-        const picture = this.#pictures.get(`${block.index} ${first + i}`);
+        const picture = this.#pictures.get(keyOf(block, first + i, side));
         if (picture !== undefined && kinds[i] === PageKind.data)
           picture.bytes = bytes.slice(i * block.pageSize, (i + 1) * block.pageSize);
       }
@@ -70,6 +72,10 @@ export class PagePictures {
     }
     this.#changed();
   }
+}
+
+function keyOf(block: ViewBlock, page: number, side = shown.peek()): string {
+  return `${side} ${block.index} ${page}`;
 }
 
 /** Bytes as dots: nothing for 0, printable ones in one hue, high ones lighter (on dark) or darker. */

@@ -21,6 +21,8 @@ export interface Scene {
   readonly hovered: { readonly block: number; readonly page: number; readonly level: number } | null;
   /** Pages to be marked, such as what a search found: block to page indices. */
   readonly found: ReadonlyMap<number, readonly number[]>;
+  /** Pages that a check found damaged. */
+  readonly damaged: ReadonlyMap<number, readonly number[]>;
   readonly physicalOf: (spot: Spot) => number | null;
 }
 
@@ -129,8 +131,9 @@ function drawPlot(
 let standIn: Look | null = null;
 
 /** While the tiles of a mode are made, those of the state that are here already. */
-function instead({ theme, trust }: Look): Look {
-  if (standIn?.theme !== theme) standIn = { mode: "state", theme, hidden: new Set(), trust, moment: null };
+function instead({ theme, trust, side }: Look): Look {
+  if (standIn?.theme !== theme || standIn.side !== side)
+    standIn = { side, mode: "state", theme, hidden: new Set(), trust, moment: null };
   return standIn;
 }
 
@@ -202,20 +205,9 @@ function drawBytes(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, 
 const place: Place = { x: 0, y: 0 };
 
 function drawMarks(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, box: Box, ink: Ink): void {
-  const { view, canvas, selected, hovered, found } = scene;
-  const pages = found.get(plot.block.index) ?? [];
-  for (const page of pages) {
-    placeOf(plot.grid, page, place);
-    const x = box.left + (place.x + 0.5) * view.zoom;
-    const y = box.top + (place.y + 0.5) * view.zoom;
-    if (x < -view.zoom || y < -view.zoom || x > canvas.width + view.zoom || y > canvas.height + view.zoom) continue;
-    if (pages.length > mostRings && view.zoom < gridFrom) {
-      dot(context, x, y, ink);
-      continue;
-    }
-    const radius = Math.max(4, view.zoom * 0.62);
-    ring(context, x - radius, y - radius, 2 * radius, ink.found, ink.halo, radius);
-  }
+  const { view, selected, hovered, damaged, found, theme } = scene;
+  drawPages(context, scene, plot, box, damaged.get(plot.block.index) ?? [], swatches.damaged[theme]);
+  drawPages(context, scene, plot, box, found.get(plot.block.index) ?? [], ink.found);
   if (hovered !== null && hovered.block === plot.block.index) {
     const side = 2 ** hovered.level;
     placeOf(plot.grid, hovered.page, place);
@@ -232,10 +224,34 @@ function drawMarks(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, 
   }
 }
 
-function dot(context: CanvasRenderingContext2D, x: number, y: number, ink: Ink): void {
-  context.fillStyle = ink.halo;
+/** Marks pages: rings, or dots where there are many and they are small. */
+function drawPages(
+  context: CanvasRenderingContext2D,
+  { view, canvas, theme }: Scene,
+  plot: Plot,
+  box: Box,
+  pages: readonly number[],
+  color: string,
+): void {
+  const { halo } = inks[theme];
+  for (const page of pages) {
+    placeOf(plot.grid, page, place);
+    const x = box.left + (place.x + 0.5) * view.zoom;
+    const y = box.top + (place.y + 0.5) * view.zoom;
+    if (x < -view.zoom || y < -view.zoom || x > canvas.width + view.zoom || y > canvas.height + view.zoom) continue;
+    if (pages.length > mostRings && view.zoom < gridFrom) {
+      dot(context, x, y, color, halo);
+      continue;
+    }
+    const radius = Math.max(4, view.zoom * 0.62);
+    ring(context, x - radius, y - radius, 2 * radius, color, halo, radius);
+  }
+}
+
+function dot(context: CanvasRenderingContext2D, x: number, y: number, color: string, halo: string): void {
+  context.fillStyle = halo;
   context.fillRect(x - 3.5, y - 3.5, 7, 7);
-  context.fillStyle = ink.found;
+  context.fillStyle = color;
   context.fillRect(x - 2.5, y - 2.5, 5, 5);
 }
 

@@ -25,6 +25,7 @@ interface Wish {
   readonly x: number;
   readonly y: number;
   readonly mode: Look["mode"];
+  readonly side: Look["side"];
   rank: number;
 }
 
@@ -57,14 +58,14 @@ export class TileStore {
 
   /** A tile as it can be drawn now; null when it is not here, and then, given a rank (less is sooner), it is sent for. */
   picture(plot: Plot, level: number, x: number, y: number, look: Look, rank: number | null): OffscreenCanvas | null {
-    const key = this.#key(plot, level, x, y, look.mode);
+    const key = this.#key(plot, level, x, y, look);
     // Nothing of the snapshot is needed: there is none yet.
     if (modes[look.mode].layers.length === 0 && !this.#tiles.has(key))
       this.#tiles.set(key, { planes: new Uint8Array(0), inside: null, canvas: null, look: null, used: this.#frame });
     const tile = this.#tiles.get(key);
     if (tile === undefined || tile.planes === null) {
       if (rank !== null && !this.#underWay.has(key) && !this.#failed.has(key)) {
-        this.#wishes.set(key, { key, plot, level, x, y, mode: look.mode, rank });
+        this.#wishes.set(key, { key, plot, level, x, y, mode: look.mode, side: look.side, rank });
       }
       return null;
     }
@@ -81,8 +82,8 @@ export class TileStore {
   }
 
   /** The numbers of a tile that is here. */
-  planes(plot: Plot, level: number, x: number, y: number, mode: Look["mode"]): Uint8Array | null {
-    return this.#tiles.get(this.#key(plot, level, x, y, mode))?.planes ?? null;
+  planes(plot: Plot, level: number, x: number, y: number, look: Look): Uint8Array | null {
+    return this.#tiles.get(this.#key(plot, level, x, y, look))?.planes ?? null;
   }
 
   /** The frame ends: sends for what it missed, and lets go of what was not used for long. */
@@ -103,8 +104,8 @@ export class TileStore {
     this.#changed();
   }
 
-  #key({ block, grid }: Plot, level: number, x: number, y: number, mode: Look["mode"]): string {
-    return `${mode} ${this.#generations.get(mode) ?? 0} ${block.index} ${grid.order} ${level} ${x} ${y}`;
+  #key({ block, grid }: Plot, level: number, x: number, y: number, { mode, side }: Look): string {
+    return `${mode} ${side} ${this.#generations.get(mode) ?? 0} ${block.index} ${grid.order} ${level} ${x} ${y}`;
   }
 
   #next(): void {
@@ -116,13 +117,13 @@ export class TileStore {
     }
   }
 
-  async #load({ key, plot, level, x, y, mode }: Wish): Promise<void> {
+  async #load({ key, plot, level, x, y, mode, side }: Wish): Promise<void> {
     const controller = new AbortController();
     this.#underWay.set(key, controller);
     const { grid, block } = plot;
     try {
       const query = { block: block.index, order: grid.order, level, x, y, layers: modes[mode].layers };
-      const planes = await getTile(query, controller.signal);
+      const planes = await getTile(side, query, controller.signal);
       const inside = insideOf(grid, level, x, y);
       this.#tiles.set(key, { planes, inside, canvas: null, look: null, used: this.#frame });
     } catch (error) {

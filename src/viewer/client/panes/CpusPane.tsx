@@ -1,12 +1,12 @@
 import { useState } from "preact/hooks";
 import type { ViewCpu } from "../../shared/protocol.ts";
 import { goTo } from "../go.ts";
-import { notice } from "../state.ts";
+import { notice, side } from "../state.ts";
 import { useAnswer } from "./asked.ts";
 import { Trouble } from "./Trouble.tsx";
 
 export function CpusPane() {
-  const answer = useAnswer<readonly ViewCpu[]>("api/cpus");
+  const answer = useAnswer<readonly ViewCpu[]>(`api/cpus?side=${side.value}`);
   const [chosen, setChosen] = useState(0);
   if (answer === null) return <div class="scroll" />;
   if ("problem" in answer) {

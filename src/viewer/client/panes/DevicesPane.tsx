@@ -1,14 +1,14 @@
 import { useState } from "preact/hooks";
 import type { ViewDevice, ViewDeviceTree, ViewField } from "../../shared/protocol.ts";
 import { count, size } from "../../shared/units.ts";
-import { snapshot } from "../state.ts";
+import { side, snapshot } from "../state.ts";
 import { useAnswer } from "./asked.ts";
 import { Trouble } from "./Trouble.tsx";
 
 const differences: Readonly<Record<string, string>> = { changed: "changed", added: "only here", gone: "only there" };
 
 export function DevicesPane() {
-  const answer = useAnswer<readonly ViewDevice[]>("api/devices");
+  const answer = useAnswer<readonly ViewDevice[]>(`api/devices?side=${side.value}`);
   const [filter, setFilter] = useState("");
   const [onlyDifferent, setOnlyDifferent] = useState(false);
   const [open, setOpen] = useState<number | null>(null);
@@ -93,7 +93,7 @@ interface TreeProps {
 const mostShown = 1500;
 
 function Tree({ index, filter, onlyDifferent, name }: TreeProps) {
-  const answer = useAnswer<ViewDeviceTree>(`api/device?index=${index}`);
+  const answer = useAnswer<ViewDeviceTree>(`api/device?side=${side.value}&index=${index}`);
   if (answer === null) return <p class="dim">…</p>;
   if ("problem" in answer) return <Trouble error={answer.problem} />;
   const { fields, left } = answer.value;

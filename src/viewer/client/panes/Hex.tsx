@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ViewBlock } from "../../shared/protocol.ts";
 import { arrivals, byteAt, bytesAt } from "../bytes-cache.ts";
-import { notice, selected, snapshot } from "../state.ts";
+import { other as against, file, notice, selected } from "../state.ts";
 
 const perRow = 16;
 const rowHeight = 19;
@@ -43,8 +43,8 @@ export function Hex({ block, other }: { block: ViewBlock; other: ViewBlock | nul
       {other !== null && (
         <div class="row names" aria-hidden="true">
           <span class="offset" />
-          <span class="bytes">here: {nameOf(snapshot.value?.file.path)}</span>
-          <span class="bytes">there: {nameOf(snapshot.value?.other?.path)}</span>
+          <span class="bytes">here: {nameOf(file.value?.path)}</span>
+          <span class="bytes">there: {nameOf(against.value?.path)}</span>
         </div>
       )}
       <Head other={other !== null} />

@@ -2,7 +2,7 @@ import { PageKind, type ViewBlock } from "../../shared/protocol.ts";
 import { count, hex } from "../../shared/units.ts";
 import { arrivals, failureAt, kindAt } from "../bytes-cache.ts";
 import { keepInSight } from "../map/camera.ts";
-import { blockOf, physicalOf, selected, snapshot } from "../state.ts";
+import { blockOf, other, physicalOf, selected } from "../state.ts";
 import { Hex } from "./Hex.tsx";
 import { Inspector } from "./Inspector.tsx";
 
@@ -28,7 +28,7 @@ export function PagePane() {
   const kind = kindAt(0, block, page);
   const failed = failureAt(0, block, page);
   const physical = physicalOf(spot);
-  const other = otherBlock(block);
+  const there = otherBlock(block);
   const turn = (by: number) => {
     const next = page + by;
     if (next < 0 || next >= block.pages) return;
@@ -71,7 +71,7 @@ export function PagePane() {
           {failed}
         </p>
       )}
-      <Hex block={block} other={other} />
+      <Hex block={block} other={there} />
       <Inspector block={block} offset={spot.offset} />
     </>
   );
@@ -79,8 +79,5 @@ export function PagePane() {
 
 /** The block of that name in the other snapshot. */
 function otherBlock(block: ViewBlock): ViewBlock | null {
-  return (
-    snapshot.value?.other?.blocks.find(({ name, pageSize }) => name === block.name && pageSize === block.pageSize) ??
-    null
-  );
+  return other.value?.blocks.find(({ name, pageSize }) => name === block.name && pageSize === block.pageSize) ?? null;
 }

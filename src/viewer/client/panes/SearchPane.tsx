@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { mostHits, type ViewHit } from "../../shared/protocol.ts";
 import { count, duration, hex, plural, size } from "../../shared/units.ts";
 import {
@@ -46,7 +46,8 @@ function Form() {
   const input = useRef<HTMLInputElement>(null);
   const [how, setHow] = useState(wanted.value);
   const asked = focusSearch.value;
-  useEffect(() => {
+  // At once: what is typed next is meant for it.
+  useLayoutEffect(() => {
     void asked;
     input.current?.focus();
     input.current?.select();

@@ -3,12 +3,12 @@ import { count, duration, hex, percent, plural, size } from "../../shared/units.
 import { check } from "../api.ts";
 import { showSpot } from "../map/camera.ts";
 import { tiles } from "../map/MapView.tsx";
-import { checked, checking, notice, selected, snapshot } from "../state.ts";
+import { blocks, checked, checking, checks, notice, selected, file as shownFile, side } from "../state.ts";
+import { FileMap, partOf } from "./FileMap.tsx";
 
 export function SnapshotPane() {
-  const known = snapshot.value;
-  if (known === null) return <div />;
-  const { file } = known;
+  const file = shownFile.value;
+  if (file === null) return <div />;
   return (
     <div class="scroll">
       <h2>Snapshot</h2>
@@ -64,13 +64,14 @@ const sealWords: Readonly<Record<ViewFile["seal"]["state"], string>> = {
 
 function startCheck(deep: boolean): void {
   checking.value = { bytes: 0, total: 0, deep };
-  check(deep, {
+  const of = side.peek();
+  check(of, deep, {
     progress: ({ bytes, total }) => {
       checking.value = { bytes, total, deep };
     },
     result: (result) => {
       checking.value = null;
-      checked.value = result;
+      checks.value = of === 0 ? [result, checks.peek()[1]] : [checks.peek()[0], result];
       tiles.renew("state");
       tiles.renew("seal");
     },
@@ -104,12 +105,12 @@ function CheckPart({ file }: { file: ViewFile }) {
           {running.total === 0 ? "checking" : `${size(running.bytes)} of ${size(running.total)}`}
         </p>
       )}
-      {result !== null && running === null && <Result result={result} />}
+      {result !== null && running === null && <Result result={result} file={file} />}
     </section>
   );
 }
 
-function Result({ result }: { result: ViewCheck }) {
+function Result({ result, file }: { result: ViewCheck; file: ViewFile }) {
   const { coverage, problems } = result;
   return (
     <div class="result">
@@ -127,13 +128,16 @@ function Result({ result }: { result: ViewCheck }) {
           {sentence}
         </p>
       ))}
+      {problems.length > 0 && <FileMap file={file} check={result} />}
       <ul class="problems">
         {problems.slice(0, 200).map((problem, i) => (
           <li key={i}>
             {problem.message}
             {problem.label !== null && `: ${problem.label}`}
             {problem.page !== null && <PageLink block={problem.block} page={problem.page} pages={problem.pages ?? 1} />}
-            {problem.page === null && problem.offset !== null && ` at byte ${hex(problem.offset)}`}
+            {problem.page === null &&
+              problem.offset !== null &&
+              ` at byte ${hex(problem.offset)}, ${partOf(file, problem.offset)}`}
           </li>
         ))}
         {(problems.length > 200 || result.left > 0) && (
@@ -148,7 +152,7 @@ function PageLink({ block, page, pages }: { block: number | null; page: number; 
   const text = pages === 1 ? `page ${count(page)}` : `pages ${count(page)} to ${count(page + pages - 1)}`;
   if (block === null) return <> {text}</>;
   const go = () => {
-    const pageSize = snapshot.value?.file.blocks[block]?.pageSize ?? 1;
+    const pageSize = blocks.value[block]?.pageSize ?? 1;
     selected.value = { block, offset: page * pageSize };
     showSpot(selected.value);
   };

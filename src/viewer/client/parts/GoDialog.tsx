@@ -1,7 +1,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { parseAddress } from "../../shared/address.ts";
 import { goTo } from "../go.ts";
-import { blockOf, blocks, goOpen, selected, snapshot } from "../state.ts";
+import { blockOf, blocks, file, goOpen, selected } from "../state.ts";
 
 export function GoDialog() {
   const open = goOpen.value;
@@ -18,12 +18,7 @@ export function GoDialog() {
   const present = blockOf(selected.value) ?? [...blocks.value].sort((a, b) => b.pages - a.pages)[0] ?? null;
   const submit = async (event: Event) => {
     event.preventDefault();
-    const wanted = parseAddress(
-      input.current?.value ?? "",
-      present,
-      blocks.value,
-      snapshot.value?.file.memory?.ranges ?? [],
-    );
+    const wanted = parseAddress(input.current?.value ?? "", present, blocks.value, file.value?.memory?.ranges ?? []);
     const said = await goTo(wanted);
     if (said !== null) setProblem(said);
     else goOpen.value = false;
@@ -51,7 +46,7 @@ export function GoDialog() {
       {problem === null ? (
         <p class="dim">
           <code>0x1f000</code> in {present?.label ?? "the block"}, <code>BLOCK:0x1f000</code>, <code>page 12</code>
-          {snapshot.value?.file.memory !== null && (
+          {file.value?.memory !== null && (
             <>
               , <code>p:0x100000</code> physical, <code>v:0xffff8000…</code> virtual
             </>

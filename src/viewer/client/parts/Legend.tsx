@@ -1,9 +1,10 @@
 import { resumeKinds } from "../../shared/live.ts";
 import { modes } from "../../shared/modes.ts";
 import { swatches } from "../../shared/palette.ts";
+import type { ViewComparison } from "../../shared/protocol.ts";
 import { count, percent, size } from "../../shared/units.ts";
 import { totals } from "../live/record.ts";
-import { blocks, checked, comparing, hidden, look, mode, snapshot, theme, toggleHidden } from "../state.ts";
+import { blocks, checked, comparing, hidden, look, mode, other, side, theme, toggleHidden } from "../state.ts";
 
 /** Names the colours; a click leaves the others' pages out. Entries that cannot come up are not shown. */
 export function Legend() {
@@ -45,7 +46,7 @@ function Figure({ name }: { name: string }) {
     mode.value === "state"
       ? { zero: total - present - absent, data: present, absent }
       : mode.value === "changes"
-        ? { changed: differ?.changed, added: differ?.added, gone: differ?.gone }
+        ? { changed: differ?.changed, ...halves(differ) }
         : {};
   const recorded = recordedOf(name);
   if (recorded !== null) return <span class="figure">{count(recorded)}</span>;
@@ -66,6 +67,12 @@ function recordedOf(name: string): number | null {
   return kind > 0 ? (pages[kind] ?? 0) : null;
 }
 
+/** What only one of the two has, as the one that is shown sees it. */
+function halves(differ: ViewComparison["pages"] | undefined): { added: number | undefined; gone: number | undefined } {
+  const [here, there] = [differ?.added, differ?.gone];
+  return side.value === 0 ? { added: here, gone: there } : { added: there, gone: here };
+}
+
 /** How far the comparison is. */
 function Progress() {
   const now = comparing.value;
@@ -76,7 +83,7 @@ function Progress() {
     if (changed + added + gone === 0) return <span class="progress">Every page is the same in both.</span>;
     return null;
   }
-  const file = snapshot.value?.other?.path ?? "";
+  const file = other.value?.path ?? "";
   return (
     <span class="progress" title={file}>
       comparing: {size(now.bytes)} of {size(now.total)}

@@ -6,12 +6,12 @@ import { partsOf } from "../../shared/strip.ts";
 import { hex, size } from "../../shared/units.ts";
 import { showSpot } from "../map/camera.ts";
 import { inks, label } from "../map/ink.ts";
-import { blocks, hovered, physicalOf, selected, snapshot, spotOfPhysical, theme } from "../state.ts";
+import { blocks, file, hovered, physicalOf, selected, spotOfPhysical, theme } from "../state.ts";
 
 /** The guest's physical address space in one line, with where we are in it. */
 export function Strip() {
   const ref = useRef<HTMLCanvasElement>(null);
-  const memory = snapshot.value?.file.memory ?? null;
+  const memory = file.value?.memory ?? null;
   useEffect(() => {
     const canvas = ref.current;
     if (canvas === null || memory === null) return;
@@ -19,7 +19,7 @@ export function Strip() {
     const resize = new ResizeObserver(draw);
     resize.observe(canvas);
     const stop = effect(() => {
-      for (const read of [theme, selected, hovered, snapshot]) void read.value;
+      for (const read of [theme, selected, hovered, file]) void read.value;
       draw();
     });
     return () => {

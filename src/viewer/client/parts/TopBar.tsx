@@ -2,8 +2,10 @@ import { modes } from "../../shared/modes.ts";
 import type { ViewSnapshot } from "../../shared/protocol.ts";
 import { percent, size } from "../../shared/units.ts";
 import {
+  other as against,
   availableModes,
   checked,
+  exchange,
   goOpen,
   helpOpen,
   mode,
@@ -11,6 +13,8 @@ import {
   type PaneName,
   pane,
   showMode,
+  file as shown,
+  side,
   theme,
   togglePane,
 } from "../state.ts";
@@ -24,12 +28,15 @@ const paneTitles: Readonly<Record<PaneName, readonly [string, string]>> = {
   snapshot: ["Snapshot", "i"],
 };
 
-export function TopBar({ snapshot: { file, other, pending } }: { snapshot: ViewSnapshot }) {
+export function TopBar({ pending }: { pending: boolean }) {
+  const file = shown.value;
+  const other = against.value;
+  if (file === null) return <header />;
   const pages = file.blocks.reduce((sum, block) => sum + block.pages, 0);
   const present = file.blocks.reduce((sum, block) => sum + block.present, 0);
   return (
     <header>
-      <div class="file">
+      <div class={other === null ? "file" : "file two"}>
         <strong title={file.path}>{file.path.split("/").at(-1)}</strong>
         {other !== null && (
           <span class="against" title={other.path}>
@@ -56,6 +63,16 @@ export function TopBar({ snapshot: { file, other, pending } }: { snapshot: ViewS
         ))}
       </div>
       <nav>
+        {other !== null && (
+          <button
+            type="button"
+            aria-pressed={side.value === 1}
+            title="Shows the other one of the two (x)"
+            onClick={exchange}
+          >
+            ⇄
+          </button>
+        )}
         <button
           type="button"
           class="quiet"
