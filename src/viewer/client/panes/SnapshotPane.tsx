@@ -134,6 +134,7 @@ function Result({ result, file }: { result: ViewCheck; file: ViewFile }) {
           <li key={i}>
             {problem.message}
             {problem.label !== null && `: ${problem.label}`}
+            {problem.page !== null && " "}
             {problem.page !== null && <PageLink block={problem.block} page={problem.page} pages={problem.pages ?? 1} />}
             {problem.page === null &&
               problem.offset !== null &&
