@@ -86,31 +86,48 @@ export async function setMigrateParameters(
   return { unknown: names.filter((name) => !Object.hasOwn(known, name)) };
 }
 
+const Yank = v.array(v.looseObject({ type: v.string() }));
+
 /** Milliseconds QEMU gets to clean up after its last migration, and between two looks. */
 const CLEANING = 10_000;
 const LOOK = 20;
 
 /**
- * Starts an outgoing migration to a QEMU migration URI, for example `unix:/run/x/migrate.sock`. One that has just failed says so
- * before QEMU has cleaned up after it, and until then another is refused with "duplicate yank instance": that is waited for.
+ * Starts an outgoing migration to a QEMU migration URI, for example `unix:/run/x/migrate.sock`.
+ *
+ * @throws FixedramError `qmp.*`; `qemu.migration-stuck` when QEMU does not clean up after its last one
  */
 export async function migrate(client: QmpClient, uri: string, options: ExecuteOptions = {}): Promise<void> {
+  await cleanedUp(client, options);
+  await client.execute("migrate", { uri }, options);
+}
+
+/**
+ * A migration says that it has failed before QEMU has cleaned up after it. One that is begun in between is refused as a "duplicate
+ * yank instance", and QEMU (7.2 and 10.0) then takes itself to be migrating for ever: so nothing may be tried before that.
+ */
+async function cleanedUp(client: QmpClient, options: ExecuteOptions): Promise<void> {
   const deadline = performance.now() + CLEANING;
-  for (;;) {
-    try {
-      await client.execute("migrate", { uri }, options);
-      return;
-    } catch (error) {
-      if (!stillCleaning(error) || performance.now() > deadline) throw error;
-      await sleep(LOOK);
+  while (await holdsYank(client, options)) {
+    if (performance.now() > deadline) {
+      throw new FixedramError("qemu.migration-stuck", "QEMU does not clean up after its last migration", {
+        expected: "no yank instance of type migration",
+        found: `one, ${CLEANING / 1000} s later`,
+        hint: "The guest is as it was. Save again; if that stays so, QEMU can't migrate this guest any more.",
+      });
     }
+    await sleep(LOOK);
   }
 }
 
-function stillCleaning(error: unknown): boolean {
-  return (
-    error instanceof FixedramError && error.code === "qmp.command" && /yank instance/.test(error.details.said ?? "")
-  );
+async function holdsYank(client: QmpClient, options: ExecuteOptions): Promise<boolean> {
+  try {
+    return (await ask(client, Yank, "query-yank", undefined, options)).some(({ type }) => type === "migration");
+  } catch (error) {
+    // QEMU before 6.0 has no such thing.
+    if (error instanceof FixedramError && error.code === "qmp.command") return false;
+    throw error;
+  }
 }
 
 export async function migrateCancel(client: QmpClient, options?: ExecuteOptions): Promise<void> {

@@ -47,6 +47,7 @@ export async function fakeQemu(on: Record<string, Answer> = {}): Promise<FakeQem
     },
   });
   const usual: Record<string, Answer> = {
+    "query-yank": () => [],
     "query-status": () => ({ status: state.runState, running: state.runState === "running" }),
     "query-migrate": () => ({
       ...(state.migration === "none" ? {} : { status: state.migration }),
