@@ -13,13 +13,7 @@ const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error("usage: node script/build.mjs FOLDER");
 
 await build({
-  entryPoints: [
-    "src/index.ts",
-    "src/cli/main.ts",
-    "src/operations/save/guard.ts",
-    "src/operations/lazy/server.ts",
-    "src/workers/entry.ts",
-  ],
+  entryPoints: ["src/index.ts", "src/cli/main.ts", "src/operations/save/guard.ts", "src/workers/entry.ts"],
   outbase: "src",
   outdir: folder,
   bundle: true,
@@ -30,6 +24,19 @@ await build({
   target: "node20",
   packages: "external",
   sourcemap: true,
+  logLevel: "warning",
+});
+/** The page server, for whose start a guest waits: one file with all it needs, which loads in a quarter of the time. */
+await build({
+  entryPoints: ["src/operations/lazy/server.ts"],
+  outbase: "src",
+  outdir: folder,
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  sourcemap: true,
+  legalComments: "eof",
   logLevel: "warning",
 });
 /** The viewer's page: a program of its own for browsers, with its libraries in it. */

@@ -33,9 +33,9 @@ export function entryArguments(): readonly string[] {
   return ["--import", pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href];
 }
 
-/** The folder with package.json: one up from src/, one or two up from what is built. */
+/** The folder with package.json: one up from src/, one to three up from what is built. */
 function packageRoot(): URL {
-  for (const above of ["../", "../../"]) {
+  for (const above of ["../", "../../", "../../../"]) {
     const folder = new URL(above, import.meta.url);
     if (existsSync(new URL("package.json", folder))) return folder;
   }
