@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { CloneResult } from "../src/operations/clone.ts";
-import { guestArgv, settle } from "../test/qemu/harness/argv.ts";
+import { guestArgv, serialArgs, settle } from "../test/qemu/harness/argv.ts";
 import { fixedram } from "./fixedram.ts";
 import { commandOf, observe } from "./guest.ts";
 import { evict, type LazyGuest } from "./lazy.ts";
@@ -53,7 +53,7 @@ async function clones({ options, file }: LazyGuest, folder: string, count: numbe
   number++;
   const own = join(folder, `clones-${number}`);
   mkdirSync(own);
-  const argv = guestArgv(settle({ ...options }, own), undefined);
+  const argv = [...guestArgv(settle(options, own), undefined), ...serialArgs(join(own, "serial-{n}"))];
   if (cold) evict(file);
   const began = performance.now();
   const command = fixedram(

@@ -43,6 +43,18 @@ export class Readahead {
     this.#next = (this.#next + 1) % this.#ends.length;
   }
 
+  /**
+   * The aligned window of pages [first, last): what is worth having the next time, for which of the pages that came along with a fault were
+   * used is not known.
+   *
+   * @returns first page, and how many
+   */
+  around(first: number, last: number, pages: number): readonly [first: number, count: number] {
+    const around = this.#around;
+    const from = Math.floor(first / around) * around;
+    return [from, Math.min(pages, Math.ceil(last / around) * around) - from];
+  }
+
   /** The scan that goes on at this page; -1: none. */
   #scan(block: number, page: number): number {
     for (let i = 0; i < this.#ends.length; i++) {

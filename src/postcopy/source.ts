@@ -295,7 +295,7 @@ export class PostcopySource {
     this.#pace.fault(since);
     const first = start / block.pageSize;
     const last = end / block.pageSize;
-    recorder?.touch(index, first, last - first);
+    recorder?.touch(index, ...this.#readahead.around(first, last, block.pages));
     for (let page = first; page < last; page += unit) {
       // After END the destination takes what it did not get for zeros by itself.
       if (this.#ended || this.sent.has(index, page)) {

@@ -1,12 +1,22 @@
 import { rmSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import { FileStore } from "../../storage/file-store.ts";
 import { openSnapshot } from "../open.ts";
 import { requireVerified } from "../resume/verified.ts";
-import type { ResumeOptions } from "../resume.ts";
+import type { LazyResumeOptions } from "../resume-lazy.ts";
 import { ServerKeeper } from "./keeper.ts";
 import { snapshotKey } from "./served-file.ts";
+
+/** Where a snapshot's working set is kept; null: it is not wanted. */
+export function workingSetPath({
+  file,
+  prefetch = "auto",
+}: Pick<LazyResumeOptions, "file" | "prefetch">): string | null {
+  if (prefetch === "none") return null;
+  return prefetch === "auto" ? `${resolve(file)}.workset` : resolve(prefetch);
+}
 
 /** A snapshot that was checked and looked at, held open for its page servers, of which one is started. */
 export interface LazyFile {
@@ -23,7 +33,7 @@ export interface LazyFile {
  * @throws FixedramError of requireVerified and openSnapshot
  */
 export async function openLazyFile(
-  options: Pick<ResumeOptions, "file" | "id" | "verify" | "bigEndian" | "signal" | "force">,
+  options: Pick<LazyResumeOptions, "file" | "id" | "verify" | "bigEndian" | "signal" | "force" | "prefetch">,
   folder: PrivateFolder,
   onRead: (bytes: number, total: number) => void = () => {},
 ): Promise<LazyFile> {
@@ -41,7 +51,10 @@ export async function openLazyFile(
       ...(signal === undefined ? {} : { signal }),
     });
     const { identity } = store;
-    keeper.open({ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null });
+    keeper.open({
+      ...{ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null },
+      warm: workingSetPath(options),
+    });
     return {
       snapshot,
       keeper,

@@ -16,7 +16,7 @@ import type { Destination } from "../resume/destination.ts";
 import { loadFailure } from "../resume/load-failure.ts";
 import { runAsLibvirtWould } from "../resume/ran.ts";
 import type { LazyResumeOptions, LazyResumeResult, LazyTimes } from "../resume-lazy.ts";
-import type { LazyFile } from "./file.ts";
+import { type LazyFile, workingSetPath } from "./file.ts";
 import { hostPageSize } from "./host-pages.ts";
 import { LazyLoad, type LoadEnd } from "./load.ts";
 import { removeNote, writeNote } from "./note.ts";
@@ -158,9 +158,8 @@ export class LazyGuest {
   }
 
   #workset(): { readonly prefetch: string | null; readonly record: string | null } {
-    const { prefetch = "auto", file } = this.#options;
-    if (prefetch === "none") return { prefetch: null, record: null };
-    const path = prefetch === "auto" ? `${resolve(file)}.workset` : resolve(prefetch);
+    const path = workingSetPath(this.#options);
+    if (path === null) return { prefetch: null, record: null };
     try {
       accessSync(dirname(path), constants.W_OK);
       return { prefetch: path, record: path };

@@ -20,7 +20,8 @@ export class ServerKeeper {
 
   /** What they serve: to be told once, when the file has been looked at. */
   open(file: HeldFile): void {
-    this.#file = file;
+    // Whoever takes over serves a guest at once.
+    this.#file = { ...file, warm: null };
     this.#server.open(file);
   }
 

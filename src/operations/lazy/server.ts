@@ -9,7 +9,7 @@ import { entryFile } from "../../installation.ts";
 import { startWorker } from "../../workers/start.ts";
 import type { FromServer, ServeJob, ToServer } from "./protocol.ts";
 import { type FileToServe, ServedFile } from "./served-file.ts";
-import { errorJson, serveGuest } from "./session.ts";
+import { errorJson, serveGuest, warmWorkingSet } from "./session.ts";
 
 /** Heap of a thread, MiB: it holds buffers of fixed size, and lists of what a guest touched. */
 const threadHeap = 64;
@@ -29,7 +29,10 @@ class Server {
     this.#file = file;
     this.#opened = ServedFile.open(file);
     this.#opened.then(
-      () => say({ say: "opened" }),
+      (opened) => {
+        say({ say: "opened" });
+        if (file.warm !== null) void warmWorkingSet(opened, file.warm);
+      },
       (error: unknown) => say({ say: "cannot-open", error: errorJson(error) }),
     );
   }

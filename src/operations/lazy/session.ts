@@ -15,6 +15,7 @@ import {
 import { TargetFile } from "../../storage/target-file.ts";
 import type { Activity, FromServer, ServeJob, ServeStatus } from "./protocol.ts";
 import { type ServedFile, snapshotKey } from "./served-file.ts";
+import { warm } from "./warm.ts";
 import { connectWire } from "./wire.ts";
 
 /** Milliseconds between two words on how far it is. */
@@ -42,6 +43,16 @@ export function errorJson(error: unknown): ReturnType<FixedramError["toJSON"]> {
   if (error instanceof FixedramError) return error.toJSON();
   const said = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { code: "system.page-server", message: "The page server failed", said };
+}
+
+/** Reads a working set into the page cache. One that is missing, or no good, is told of by the guest that asks for it. */
+export async function warmWorkingSet(file: ServedFile, path: string): Promise<void> {
+  try {
+    const set = readWorkingSet(path, snapshotKey(file.snapshot), file);
+    if (set !== null) await warm(file, set.runs, aheadBytes);
+  } catch {
+    // See above.
+  }
 }
 
 class Session {

@@ -40,7 +40,15 @@ async function files(): Promise<{ sealed: string; stream: string }> {
 async function serve(path: string, verify = false) {
   const fd = openSync(path, "r");
   const { identity } = FileStore.open(path);
-  const served = await ServedFile.open({ path, descriptor: fd, identity, index: null, bigEndian: null, verify });
+  const served = await ServedFile.open({
+    path,
+    descriptor: fd,
+    identity,
+    index: null,
+    warm: null,
+    bigEndian: null,
+    verify,
+  });
   onTestFinished(async () => {
     await served.close();
     closeSync(fd);
@@ -129,6 +137,7 @@ describe("a file that is served", () => {
       descriptor: fd,
       identity,
       index: null,
+      warm: null,
       bigEndian: null,
       verify: false,
     });
