@@ -25,12 +25,30 @@ export class Sender {
   #last: RamBlock | null = null;
   #watcher: Watcher | null = null;
   readonly #now: () => number;
+  readonly #patient: boolean;
+  readonly #fail: (error: unknown) => void;
+  /** Answers that are being read. */
+  readonly #reading = new Set<Promise<void>>();
   /** Data pages and zero pages sent so far. */
   dataPages = 0;
   zeroPages = 0;
 
-  constructor(sent: SentPages, pages: PageSource, wire: Wire, sectionId: number, now: () => number) {
+  /**
+   * @param patient reads leave the thread, which serves other guests too
+   * @param fail hears what went wrong with an answer that was read later
+   */
+  constructor(
+    sent: SentPages,
+    pages: PageSource,
+    wire: Wire,
+    sectionId: number,
+    now: () => number,
+    patient: boolean,
+    fail: (error: unknown) => void,
+  ) {
     const { blocks } = sent;
+    this.#patient = patient;
+    this.#fail = fail;
     this.#sent = sent;
     this.#pages = pages;
     this.#wire = wire;
@@ -58,6 +76,13 @@ export class Sender {
     const back = () => {
       if (this.#single.length < spareBuffers) this.#single.push(buffer);
     };
+    if (this.#patient) {
+      this.#oneLater(block, page, buffer, () => {
+        back();
+        done();
+      });
+      return false;
+    }
     // Read before it counts as sent: what cannot be read, or is damaged, is never answered.
     this.#pages.readNow(buffer.views, this.#list.store[0] ?? 0, this.#list.offset[0] ?? 0, block, page);
     this.#pages.confirm(block, page, buffer.views, 1);
@@ -71,6 +96,26 @@ export class Sender {
     return gone;
   }
 
+  /** From now on the page counts as sent, so that nobody else sends it meanwhile; what cannot be read ends the session. */
+  #oneLater(block: RamBlock, page: number, buffer: PartBuffer, done: () => void): void {
+    this.#sent.take(block.index, page, 1);
+    const reading = this.#pages
+      .readLater(buffer.views, this.#list.store[0] ?? 0, this.#list.offset[0] ?? 0, block, page)
+      .then(() => {
+        this.#pages.confirm(block, page, buffer.views, 1);
+        this.dataPages++;
+        if (this.#put(buffer.frame(this.#sectionId, block, page, 1, this.#named(block)), done)) done();
+      })
+      .catch(this.#fail)
+      .finally(() => this.#reading.delete(reading));
+    this.#reading.add(reading);
+  }
+
+  /** Until no answer is being read any more: what is not sent before END is zero to the destination. */
+  async answered(): Promise<void> {
+    while (this.#reading.size > 0) await Promise.all(this.#reading);
+  }
+
   /** Sends a host page, no part of which was sent. One at a time: they share a buffer. */
   async unit(entry: PostcopyBlock, unit: number, kind: SendKind): Promise<void> {
     const { block } = entry;
@@ -78,11 +123,12 @@ export class Sender {
     if (huge === null) throw new RangeError("no huge pages here");
     const first = unit * entry.unit;
     const count = Math.min(entry.unit, block.pages - first);
-    huge.begin(block, this.#last !== block);
+    // While it is read a page of another block may go out.
+    huge.begin(block, this.#patient || this.#last !== block);
     for (let page = first; page < first + count; ) {
       this.#list.clear();
       const covered = this.#pages.map.extents(block.index, page, first + count - page, this.#list);
-      for (let i = 0; i < this.#list.length; i++) this.#extent(huge, block, i);
+      await Promise.all(Array.from({ length: this.#list.length }, (_, i) => this.#extent(huge, block, i)));
       page += covered;
     }
     this.#last = block;
@@ -91,18 +137,25 @@ export class Sender {
     await this.#send(huge.finish());
   }
 
-  #extent(huge: HostPageBuffer, block: RamBlock, i: number): void {
+  #extent(huge: HostPageBuffer, block: RamBlock, i: number): Promise<void> | null {
     const first = this.#list.first[i] ?? 0;
     const pages = this.#list.pages[i] ?? 0;
     if (this.#list.kind[i] === ExtentKind.zero) {
       for (let page = first; page < first + pages; page++) huge.zero(page);
       this.zeroPages += pages;
-      return;
+      return null;
     }
     const views = Array.from({ length: pages }, (_, k) => huge.data(first + k));
-    this.#pages.readNow(views, this.#list.store[i] ?? 0, this.#list.offset[i] ?? 0, block, first);
-    this.#pages.confirm(block, first, views, pages);
-    this.dataPages += pages;
+    const store = this.#list.store[i] ?? 0;
+    const offset = this.#list.offset[i] ?? 0;
+    const confirm = () => {
+      this.#pages.confirm(block, first, views, pages);
+      this.dataPages += pages;
+    };
+    if (this.#patient) return this.#pages.readLater(views, store, offset, block, first).then(confirm);
+    this.#pages.readNow(views, store, offset, block, first);
+    confirm();
+    return null;
   }
 
   /**
@@ -124,9 +177,18 @@ export class Sender {
       return from + count;
     }
     const views = this.#windows.views.slice(0, count);
-    this.#pages.readNow(views, this.#list.store[0] ?? 0, this.#list.offset[0] ?? 0, block, from);
-    this.#pages.confirm(block, from, views, count);
-    this.#sent.take(block.index, from, count);
+    const store = this.#list.store[0] ?? 0;
+    const offset = this.#list.offset[0] ?? 0;
+    if (this.#patient) {
+      // See #oneLater.
+      this.#sent.take(block.index, from, count);
+      await this.#pages.readLater(views, store, offset, block, from);
+      this.#pages.confirm(block, from, views, count);
+    } else {
+      this.#pages.readNow(views, store, offset, block, from);
+      this.#pages.confirm(block, from, views, count);
+      this.#sent.take(block.index, from, count);
+    }
     this.dataPages += count;
     this.#tell(kind, block.index, from, count);
     await this.#send(this.#windows.frame(this.#sectionId, block, from, count, this.#named(block)));

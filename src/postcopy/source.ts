@@ -42,6 +42,10 @@ export interface SourceOptions {
   readonly turn: () => Promise<void>;
   /** Pages that a fault brings along, its own included. */
   readonly around: number;
+  /** The thread serves other guests too: no read may hold it. */
+  readonly patient: boolean;
+  /** The push waits until {@link PostcopySource.release}. */
+  readonly held: boolean;
   /** Bytes that the push may hold, read ahead. */
   readonly readAhead: number;
   readonly pace: PaceOptions;
@@ -89,6 +93,7 @@ export class PostcopySource {
   /** What of the prefetch list is still to be sent once the guest runs. */
   #prefetch: PageRun[] = [];
   #serving = false;
+  #held: boolean;
   /** Requests that came before it was known what the destination has. */
   readonly #early: (() => void)[] = [];
   #ended = false;
@@ -105,7 +110,11 @@ export class PostcopySource {
     this.#options = options;
     this.sent = new SentPages(options.blocks);
     const { pages, wire, now, input } = options;
-    this.#sender = new Sender(this.sent, pages, wire, input.ramStart.sectionId, now);
+    const { patient } = options;
+    this.#held = options.held;
+    this.#sender = new Sender(this.sent, pages, wire, input.ramStart.sectionId, now, patient, (error) =>
+      this.stop(error),
+    );
     this.#pusher = new Pusher(pages, this.sent, options.readAhead);
     this.#readahead = new Readahead(options.around);
     this.#pace = new Pace(options.pace, now());
@@ -157,6 +166,12 @@ export class PostcopySource {
   stop(error: unknown): void {
     this.#failure ??= { error };
     this.#refuse(this.#failure.error);
+    this.#wake();
+  }
+
+  /** The push may begin, as far as this guest leaves time for it. */
+  release(): void {
+    this.#held = false;
     this.#wake();
   }
 
@@ -241,6 +256,7 @@ export class PostcopySource {
     }
     const run = this.#prefetch[0];
     if (run !== undefined) return this.#sendLater(run);
+    if (this.#held) return this.#woken();
     const { now } = this.#options;
     const pause = this.#pace.wait(now());
     if (pause > 0) return this.#pause(pause);
@@ -253,6 +269,8 @@ export class PostcopySource {
   }
 
   async #end(): Promise<void> {
+    await this.#sender.answered();
+    this.#check();
     this.#ended = true;
     this.#serving = false;
     await this.#sender.raw(ending(this.#options.input.ramStart.sectionId));

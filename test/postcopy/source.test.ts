@@ -77,6 +77,7 @@ interface Choices {
   readonly around: number;
   readonly ahead: number;
   readonly readAhead: number;
+  readonly patient: boolean;
   readonly prefetch: readonly PageRun[];
   /** Pages that the guest touches, in order; and after how many turns of the event loop each. */
   readonly touches: readonly (readonly [block: number, page: number, wait: number])[];
@@ -104,6 +105,7 @@ const choices: fc.Arbitrary<Choices> = fc
       around: fc.constantFrom(1, 4, 32),
       ahead: fc.constantFrom(0, 3 * PAGE, 1_000_000),
       readAhead: fc.constantFrom(1, 2 ** 21),
+      patient: fc.boolean(),
       prefetch: fc.array(
         anyPage.map(([block, page]): PageRun => [block, page, Math.min(3, (blocks[block]?.pages ?? 1) - page)]),
         { maxLength: 8 },
@@ -161,7 +163,8 @@ class Link {
     if (most < first.bytes.length) first.bytes = first.bytes.subarray(most);
     else this.#queue.shift();
     this.peer.push(piece);
-    if (first.bytes.length === most || this.#queue[0] !== first) first.done();
+    // Only when all of it is there may its bytes be used again.
+    if (this.#queue[0] !== first) first.done();
     if (this.left <= 0 && !this.broken) this.cut();
   }
 
@@ -268,6 +271,8 @@ function makeSource(chosen: Choices, link: Link, pages: PageSource, around: numb
     prefetch: chosen.prefetch,
     prefetchAhead: chosen.ahead,
     readAhead: chosen.readAhead,
+    patient: chosen.patient,
+    held: false,
     recorder: null,
     events: { loaded: () => {}, shut: () => {} },
   });

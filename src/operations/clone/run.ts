@@ -17,6 +17,9 @@ import { sharedByClones } from "./shared.ts";
 /** Bytes that the page server's threads read ahead, all together. */
 const allReadAhead = 64 * 2 ** 20;
 
+/** Milliseconds from the first guest's start that the background push waits for the others: it would take the processors from them. */
+const pushAfter = 2000;
+
 /** Guests from one snapshot: what they share is opened and started once, then each goes its own way. */
 export class CloneRun {
   readonly #options: CloneOptions;
@@ -27,6 +30,7 @@ export class CloneRun {
   #overlays: Overlays | null = null;
   #folder: PrivateFolder | null = null;
   #running: number | null = null;
+  #pushSoon: NodeJS.Timeout | undefined;
 
   constructor(options: CloneOptions) {
     this.#options = options;
@@ -125,10 +129,12 @@ export class CloneRun {
     // The first one's working set is that of all.
     const serving = {
       ...{ file, meta, records: plan.number === 1 },
-      place: { guest: plan.number, threads: true, readAhead },
+      place: { guest: plan.number, shared: true, held: true, readAhead },
     };
     return new Member(plan, this.#options, serving, this.#notice, (status) => {
+      if (status.state === "running") this.#pushSoon ??= setTimeout(() => file.keeper.push(), pushAfter);
       const ran = this.#members.every(({ status: { state } }) => state !== "starting" && state !== "loading");
+      if (ran) file.keeper.push();
       if (ran && status.state !== "failed") this.#running ??= this.#reporter.elapsed;
       onClone?.(status);
       this.#reporter.report();
@@ -178,6 +184,7 @@ export class CloneRun {
   }
 
   async #noMoreServing(): Promise<void> {
+    clearTimeout(this.#pushSoon);
     await this.#file?.close();
     this.#file = null;
     this.#folder?.remove();

@@ -34,7 +34,7 @@ export type LazyGuestOptions = Omit<LazyResumeOptions, "qmp" | "runRecorded" | "
 export interface Serving {
   readonly file: LazyFile;
   readonly meta: SnapshotMeta | null;
-  readonly place: Pick<ServeJob, "guest" | "threads" | "readAhead">;
+  readonly place: Pick<ServeJob, "guest" | "shared" | "held" | "readAhead">;
   /** Its first touches become the snapshot's working set. */
   readonly records: boolean;
 }

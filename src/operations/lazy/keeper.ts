@@ -54,6 +54,11 @@ export class ServerKeeper {
     }
   }
 
+  /** The pushes of all guests may begin. */
+  push(): void {
+    this.#server.push();
+  }
+
   async stop(): Promise<void> {
     await this.#server.stop();
   }

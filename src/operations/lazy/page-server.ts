@@ -32,6 +32,8 @@ export class PageServer {
     // In a session of its own: what a terminal sends is for the supervisor, and the guest's pages come all the same.
     this.#child = spawn(process.execPath, [...entryArguments(), entryFile("operations/lazy/server")], {
       detached: true,
+      // A cold read holds one of these threads, and several guests may have one each.
+      env: { UV_THREADPOOL_SIZE: "16", ...process.env },
       stdio: ["ignore", "ignore", "ignore", "ipc", fd],
     });
     this.pid = this.#child.pid ?? -1;
@@ -69,6 +71,11 @@ export class PageServer {
   serve(job: ServeJob, listener: (message: FromServer) => void): void {
     this.#listeners.set(job.guest, listener);
     this.#send({ ask: "serve", job });
+  }
+
+  /** What was held may be pushed. */
+  push(): void {
+    this.#send({ ask: "push" });
   }
 
   /** Ends it: for when no guest needs it any more, or none ever will. */

@@ -2,7 +2,7 @@
  * What goes between whoever supervises a lazy resume and its page server (a process), and between that process and the threads in which
  * it serves several guests. All of it plain data.
  *
- *     supervisor -> server   open { file }, serve { job }, stop
+ *     supervisor -> server   open { file }, serve { job }, push, stop
  *     server -> supervisor   opened | cannot-open, and of each guest packaged, loaded | recovered, status ..., activity ..., shut | failed
  */
 import type { ErrorJson } from "../../errors.ts";
@@ -36,8 +36,10 @@ export interface ServeJob {
   readonly watch: boolean;
   /** Bytes that the background push may hold, read ahead. */
   readonly readAhead: number;
-  /** In a thread of its own: there are other guests. */
-  readonly threads: boolean;
+  /** There are other guests: they share a few threads, and no read may hold one. */
+  readonly shared: boolean;
+  /** The background push waits until the supervisor lets it go, for all guests. */
+  readonly held: boolean;
 }
 
 /** How far a guest is. Bytes of pages, counts of faults, of the server that says so. */
@@ -62,6 +64,8 @@ export type Activity = readonly [SendKind, number, number, number, number, numbe
 export type ToServer =
   | { readonly ask: "open"; readonly file: FileToServe }
   | { readonly ask: "serve"; readonly job: ServeJob }
+  /** What is held may be pushed. */
+  | { readonly ask: "push" }
   | { readonly ask: "stop" };
 
 export type FromServer =

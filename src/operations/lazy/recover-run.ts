@@ -159,6 +159,7 @@ async function jobOf(
     prefetch: null,
     record: null,
     watch: false,
-    threads: false,
+    shared: false,
+    held: false,
   };
 }

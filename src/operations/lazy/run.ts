@@ -31,7 +31,7 @@ export class LazyRun {
       const destination = await chooseDestination(this.#options, meta, this.#reporter.notice);
       const ready = this.#reporter.elapsed;
       try {
-        const place = { guest: 0, threads: false, readAhead: usualReadAhead };
+        const place = { guest: 0, shared: false, held: false, readAhead: usualReadAhead };
         const serving = { file, meta, place, records: true };
         const guest = new LazyGuest(this.#options, serving, this.#reporter, ({ bytes, total }) =>
           this.#moved(bytes, total),

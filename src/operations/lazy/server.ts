@@ -1,27 +1,53 @@
 /**
  * The page server: a process of its own, which nothing that its supervisor does can hold up, and which goes on when that is gone. It serves
- * one guest in its main thread, several in a thread each, so that a read from a cold disk for one holds up no other.
+ * one guest in its main thread. Several share as many threads as there are processors, the main one among them: none of them waits for a
+ * disk, so that one guest's cold read holds up no other.
  *
  *     node server.js          (with an IPC channel; the snapshot as a file descriptor that it inherits)
  */
+import { availableParallelism } from "node:os";
 import { isMainThread, parentPort, type Worker, workerData } from "node:worker_threads";
 import { entryFile } from "../../installation.ts";
 import { startWorker } from "../../workers/start.ts";
 import type { FromServer, ServeJob, ToServer } from "./protocol.ts";
 import { type FileToServe, ServedFile } from "./served-file.ts";
-import { errorJson, serveGuest, warmWorkingSet } from "./session.ts";
+import { errorJson, type Push, serveGuest, warmWorkingSet } from "./session.ts";
 
 /** Heap of a thread, MiB: it holds buffers of fixed size, and lists of what a guest touched. */
-const threadHeap = 64;
+const threadHeap = 256;
+/** Threads at most: beyond that the disk or the memory's bandwidth is the limit. */
+const mostThreads = 8;
+
+/** Keeps pushes back until all may go. */
+class Gate {
+  #open = false;
+  readonly #held = new Set<() => void>();
+
+  open(): void {
+    this.#open = true;
+    for (const release of this.#held) release();
+    this.#held.clear();
+  }
+
+  readonly push: Push = (release) => {
+    if (this.#open) release();
+    else this.#held.add(release);
+    return () => this.#held.delete(release);
+  };
+}
 
 class Server {
+  readonly #gate = new Gate();
+  readonly #helpers: Helper[] = [];
   #file: FileToServe | null = null;
   #opened: Promise<ServedFile> | null = null;
-  #busy = 0;
+  /** Guests of the main thread. */
+  #own = 0;
 
   take(message: ToServer): void {
     if (message.ask === "stop") process.exit(0);
     if (message.ask === "open") this.#open(message.file);
+    else if (message.ask === "push") this.#push();
     else void this.#serve(message.job);
   }
 
@@ -37,47 +63,93 @@ class Server {
     );
   }
 
+  #push(): void {
+    this.#gate.open();
+    for (const helper of this.#helpers) helper.send({ ask: "push" });
+  }
+
   async #serve(job: ServeJob): Promise<void> {
     const file = this.#file;
     const opened = await this.#opened?.catch(() => null);
     if (file === null || !opened) return;
-    this.#busy++;
-    // The first guest alone needs no thread; with more of them each has one.
-    if (job.threads) await this.#inThread(file, job);
-    else await serveGuest(opened, job, say);
-    this.#busy--;
+    const helper = job.shared ? this.#helperFor(file) : null;
+    if (helper === null) {
+      this.#own++;
+      await serveGuest(opened, job, say, this.#gate.push);
+      this.#own--;
+    } else await helper.serve(job);
     if (!process.connected) this.orphaned();
   }
 
-  /** Nobody is left to ask for more: what is under way is brought to its end. */
-  orphaned(): void {
-    if (this.#busy === 0) process.exit(0);
+  /** The thread with the fewest guests; null: this one. */
+  #helperFor(file: FileToServe): Helper | null {
+    const alive = this.#helpers.filter((helper) => helper.alive);
+    const least = alive.reduce((min, { guests }) => Math.min(min, guests), this.#own);
+    if (least > 0 && alive.length + 1 < Math.min(availableParallelism(), mostThreads)) {
+      const helper = new Helper(file);
+      this.#helpers.push(helper);
+      return helper;
+    }
+    return this.#own === least ? null : (alive.find(({ guests }) => guests === least) ?? null);
   }
 
-  #inThread(file: FileToServe, job: ServeJob): Promise<void> {
-    return new Promise((resolve) => {
-      let over = false;
-      const worker: Worker = startWorker(entryFile("operations/lazy/server"), {
-        workerData: { file, job },
-        resourceLimits: { maxOldGenerationSizeMb: threadHeap },
-      });
-      const end = (why: string) => {
-        if (!over)
-          say({
-            say: "failed",
-            guest: job.guest,
-            error: { code: "system.page-server", message: "A page server's thread ended", said: why },
-          });
-        over = true;
-        resolve();
-      };
-      worker.on("message", (message: FromServer) => {
-        if (message.say === "shut" || message.say === "failed") over = true;
-        say(message);
-      });
-      worker.on("error", (error) => end(error.message));
-      worker.on("exit", (code) => end(`code ${code}`));
+  /** Nobody is left to ask for more: what is under way is brought to its end, and held by nobody. */
+  orphaned(): void {
+    this.#push();
+    if (this.#own === 0 && this.#helpers.every(({ guests }) => guests === 0)) process.exit(0);
+  }
+}
+
+/** A thread that serves guests, as the main one sees it. */
+class Helper {
+  readonly #worker: Worker;
+  /** Those it serves, and who waits for their end. */
+  readonly #guests = new Map<number, () => void>();
+  alive = true;
+
+  constructor(file: FileToServe) {
+    this.#worker = startWorker(entryFile("operations/lazy/server"), {
+      workerData: { file },
+      resourceLimits: { maxOldGenerationSizeMb: threadHeap },
     });
+    this.#worker.on("message", (message: FromServer) => {
+      say(message);
+      if (message.say === "shut" || message.say === "failed") this.#over(message.guest);
+    });
+    this.#worker.on("error", (error) => this.#ended(error.message));
+    this.#worker.on("exit", (code) => this.#ended(`code ${code}`));
+  }
+
+  get guests(): number {
+    return this.#guests.size;
+  }
+
+  send(message: ToServer): void {
+    if (this.alive) this.#worker.postMessage(message);
+  }
+
+  serve(job: ServeJob): Promise<void> {
+    return new Promise((resolve) => {
+      this.#guests.set(job.guest, resolve);
+      this.send({ ask: "serve", job });
+    });
+  }
+
+  #over(guest: number): void {
+    this.#guests.get(guest)?.();
+    this.#guests.delete(guest);
+  }
+
+  #ended(said: string): void {
+    this.alive = false;
+    for (const guest of [...this.#guests.keys()]) {
+      say({
+        say: "failed",
+        guest,
+        error: { code: "system.page-server", message: "A page server's thread ended", said },
+      });
+      this.#over(guest);
+    }
   }
 }
 
@@ -86,21 +158,26 @@ function say(message: FromServer): void {
   if (process.connected) process.send?.(message, undefined, {}, () => {});
 }
 
-async function thread(file: FileToServe, job: ServeJob): Promise<void> {
+/** Of a thread: guests come as messages, what is said goes back as such. */
+function thread(file: FileToServe): void {
   const port = parentPort;
+  const gate = new Gate();
   const tell = (message: FromServer) => port?.postMessage(message);
-  try {
-    const opened = await ServedFile.open(file);
-    await serveGuest(opened, job, tell);
-    await opened.close();
-  } catch (error) {
-    tell({ say: "failed", guest: job.guest, error: errorJson(error) });
-  }
+  const opened = ServedFile.open(file);
+  opened.catch(() => {});
+  port?.on("message", (message: ToServer) => {
+    if (message.ask === "push") gate.open();
+    if (message.ask !== "serve") return;
+    const { job } = message;
+    opened.then(
+      (served) => serveGuest(served, job, tell, gate.push),
+      (error: unknown) => tell({ say: "failed", guest: job.guest, error: errorJson(error) }),
+    );
+  });
 }
 
 if (!isMainThread) {
-  const { file, job } = workerData as { readonly file: FileToServe; readonly job: ServeJob };
-  void thread(file, job);
+  thread((workerData as { readonly file: FileToServe }).file);
 } else if (process.send !== undefined) {
   const server = new Server();
   // Signals from a terminal are meant for the supervisor.

@@ -29,10 +29,15 @@ const recordTime = 10_000;
 
 type Say = (message: FromServer) => void;
 
+/** Hears when what is held may be pushed; at once, if it may already. @returns hears it no more */
+export type Push = (release: () => void) => () => void;
+
+const noPush: Push = () => () => {};
+
 /** Serves one guest until it has all of its memory. Never throws: what went wrong is said. */
-export async function serveGuest(file: ServedFile, job: ServeJob, say: Say): Promise<void> {
+export async function serveGuest(file: ServedFile, job: ServeJob, say: Say, push: Push = noPush): Promise<void> {
   try {
-    await new Session(file, job, say, await dataBytes(file.map)).run();
+    await new Session(file, job, say, await dataBytes(file.map)).run(push);
   } catch (error) {
     say({ say: "failed", guest: job.guest, error: errorJson(error) });
   }
@@ -83,13 +88,14 @@ class Session {
     this.#total = total;
   }
 
-  async run(): Promise<void> {
+  async run(push: Push): Promise<void> {
     const { job, source, recorder, earlier, closed, close } = await this.#connect();
     let ended = false;
     void closed.then((error) => {
       if (!ended) source.stop(error);
     });
     const status = setInterval(() => this.#tellStatus(source), statusTime);
+    const forget = push(() => source.release());
     const watching = job.watch ? setInterval(() => this.#tellActivity(), activityTime) : undefined;
     try {
       if (job.watch) this.#watch(source);
@@ -106,6 +112,7 @@ class Session {
       this.#say({ say: "shut", guest: job.guest, value, status: this.#status(source) });
     } finally {
       ended = true;
+      forget();
       clearInterval(status);
       clearInterval(watching);
       this.#tellActivity();
@@ -134,6 +141,8 @@ class Session {
       turn: () => new Promise((resolve) => setImmediate(resolve)),
       around: job.around,
       readAhead: job.readAhead,
+      patient: job.shared,
+      held: job.held && job.mode === "begin",
       pace: { ...usualPace, rate: job.pushRate },
       prefetch: job.mode === "begin" ? (earlier?.runs ?? []) : [],
       prefetchAhead: aheadBytes,

@@ -67,7 +67,7 @@ async function scene(qemu: FakeQemu, scripts: readonly ((server: FakeServer, job
     source,
     {
       ...{ guest: 0, hostPageSize: 4096, hostPageSizes: [], around: 1, pushRate: null },
-      ...{ prefetch: null, record: null, watch: false, threads: false, readAhead: 2 ** 20 },
+      ...{ prefetch: null, record: null, watch: false, shared: false, held: false, readAhead: 2 ** 20 },
     },
     { path: folder, socket: (name) => join(folder, name), remove: () => {} },
     { onStatus: () => {}, onNotice: () => {} },
