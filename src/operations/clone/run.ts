@@ -69,7 +69,7 @@ export class CloneRun {
   async #prepare() {
     this.#reporter.enter("preflight");
     this.#folder = makePrivateFolder(this.#options.socketDir);
-    const file = await openLazyFile(this.#options, this.#folder);
+    const file = await openLazyFile(this.#options, this.#folder, this.#options.count);
     this.#file = file;
     const meta = recordOf(file.snapshot, this.#notice);
     const { argv, cwd } = await this.#command(meta);

@@ -28,13 +28,14 @@ export interface LazyFile {
 }
 
 /**
- * Opens a snapshot for being served. A stream without fixed places is read through here, once; its page servers get the index.
+ * Opens a snapshot for being served to so many guests. A stream without fixed places is read through here, once; its page servers get the index.
  *
  * @throws FixedramError of requireVerified and openSnapshot
  */
 export async function openLazyFile(
   options: Pick<LazyResumeOptions, "file" | "id" | "verify" | "bigEndian" | "signal" | "force" | "prefetch">,
   folder: PrivateFolder,
+  guests: number,
   onRead: (bytes: number, total: number) => void = () => {},
 ): Promise<LazyFile> {
   const { file: path, verify, bigEndian, signal } = options;
@@ -53,7 +54,7 @@ export async function openLazyFile(
     const { identity } = store;
     keeper.open({
       ...{ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null },
-      warm: workingSetPath(options),
+      ...{ guests, warm: workingSetPath(options) },
     });
     return {
       snapshot,

@@ -37,7 +37,7 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
   const client = await connectQmp(address, { outOfBand: true, ...(signal === undefined ? {} : { signal }) });
   try {
     await requirePaused(client, options.qmp);
-    file = await openLazyFile({ ...options, prefetch: "none" }, folder);
+    file = await openLazyFile({ ...options, prefetch: "none" }, folder, 1);
     const qemu = findQemu(address);
     const note = requireSame(options, file, qemu);
     const job = await jobOf(options, client, file, note);

@@ -21,6 +21,8 @@ export interface FileToServe {
   readonly index: string | null;
   /** Whether its bitmaps are of a big-endian host; null: as the file says. */
   readonly bigEndian: boolean | null;
+  /** Guests that will come. */
+  readonly guests: number;
   /** A working set that will be asked for, to be read into the page cache while QEMU starts; null: none. */
   readonly warm: string | null;
   /** Check every page before it is sent. */

@@ -18,6 +18,10 @@ const threadHeap = 256;
 /** Threads at most: beyond that the disk or the memory's bandwidth is the limit. */
 const mostThreads = 8;
 
+function threads(): number {
+  return Math.min(availableParallelism(), mostThreads);
+}
+
 /** Keeps pushes back until all may go. */
 class Gate {
   #open = false;
@@ -57,6 +61,8 @@ class Server {
     this.#opened.then(
       (opened) => {
         say({ say: "opened" });
+        // Threads take as long to start as a QEMU does.
+        for (let i = 1; i < Math.min(file.guests, threads()); i++) this.#helpers.push(new Helper(file));
         if (file.warm !== null) void warmWorkingSet(opened, file.warm);
       },
       (error: unknown) => say({ say: "cannot-open", error: errorJson(error) }),
@@ -85,7 +91,7 @@ class Server {
   #helperFor(file: FileToServe): Helper | null {
     const alive = this.#helpers.filter((helper) => helper.alive);
     const least = alive.reduce((min, { guests }) => Math.min(min, guests), this.#own);
-    if (least > 0 && alive.length + 1 < Math.min(availableParallelism(), mostThreads)) {
+    if (least > 0 && alive.length + 1 < threads()) {
       const helper = new Helper(file);
       this.#helpers.push(helper);
       return helper;

@@ -15,7 +15,7 @@ test("a server that is killed before it has the file open is replaced like any o
   const fd = openSync(path, "r");
   const { identity } = FileStore.open(path);
   const keeper = new ServerKeeper(fd);
-  keeper.open({ path, identity, index: null, warm: null, bigEndian: null, verify: false });
+  keeper.open({ path, identity, index: null, warm: null, guests: 1, bigEndian: null, verify: false });
   onTestFinished(async () => {
     await keeper.stop();
     closeSync(fd);

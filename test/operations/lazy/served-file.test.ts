@@ -46,6 +46,7 @@ async function serve(path: string, verify = false) {
     identity,
     index: null,
     warm: null,
+    guests: 1,
     bigEndian: null,
     verify,
   });
@@ -138,6 +139,7 @@ describe("a file that is served", () => {
       identity,
       index: null,
       warm: null,
+      guests: 1,
       bigEndian: null,
       verify: false,
     });
