@@ -23,7 +23,7 @@ export async function queryCpuFeatures(
   try {
     const args = { type: "full", model: { name: model, ...(Object.keys(props).length === 0 ? {} : { props }) } };
     const answer = await ask(client, Expansion, "query-cpu-model-expansion", args, options);
-    const on = Object.entries(answer.model.props).filter(([name, value]) => value === true && !steering.has(name));
+    const on = Object.entries(answer.model.props).filter(([name, value]) => value === true && isCpuFeature(name));
     return on.map(([name]) => name).sort();
   } catch (error) {
     if (error instanceof FixedramError && (error.code === "qmp.command" || error.code === "qmp.unexpected-answer"))
@@ -43,8 +43,16 @@ const steering: ReadonlySet<string> = new Set([
   "legacy-cache",
   "kvm",
   "l3-cache",
+  "legacy-multi-node",
   "lmce",
+  "tcg-cpuid",
+  "vmware-cpuid-freq",
 ]);
+
+/** Whether a property that `-cpu` knows is a feature the guest can see; those for old machine types begin with `x-`. */
+export function isCpuFeature(name: string): boolean {
+  return !steering.has(name) && !name.startsWith("x-");
+}
 
 /** `-cpu qemu64,+avx,sse4.2=off` -> { avx: true, "sse4.2": false }. Values that are no switches are left out. */
 export function cpuOptionProps(argv: readonly string[]): Readonly<Record<string, boolean>> {

@@ -114,13 +114,29 @@ const qomGetString = (client: QmpClient, path: string, property: string, options
 export const stop = (client: QmpClient, options?: ExecuteOptions) => command(client, "stop", options);
 export const cont = (client: QmpClient, options?: ExecuteOptions) => command(client, "cont", options);
 
-/** Asks QEMU to end. A connection that closes before the answer counts as success. */
+/** Milliseconds. */
+const QUIT_PATIENCE = 10_000;
+
+/**
+ * Asks QEMU to end, and waits until it closes the connection: its disks are closed, and free for others, before that. A connection
+ * that closes before the answer counts as success.
+ *
+ * @param options `timeout` also bounds the wait for the end, which is no error
+ */
 export async function quit(client: QmpClient, options?: ExecuteOptions): Promise<void> {
+  const closed = new Promise<void>((resolve) => client.once("close", () => resolve()));
   try {
     await command(client, "quit", options);
   } catch (error) {
     if (!(error instanceof FixedramError && error.code === "qmp.closed")) throw error;
+    return;
   }
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, options?.timeout ?? QUIT_PATIENCE);
+  });
+  await Promise.race([closed, late]);
+  clearTimeout(timer);
 }
 
 async function command(client: QmpClient, name: string, options?: ExecuteOptions): Promise<void> {

@@ -1,5 +1,5 @@
 /** Ways to get a guest back, and what is refused before QEMU may touch anything. The guest has the last word. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { openSync, writeFileSync, writeSync } from "node:fs";
 import { open, readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
@@ -145,6 +145,26 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
       expect(processesWith(serialPath), what).toEqual([]);
     }
     expect(await sha256(file)).toBe(digest);
+  });
+
+  test("a disk that another QEMU has: it is said, and no QEMU stays", async () => {
+    const disk = join(testFolder(), "disk.qcow2");
+    execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", disk, "1M"]);
+    const drive = `if=none,id=d0,format=qcow2,file=${disk}`;
+    const extraArgs = ["-drive", drive, "-device", "virtio-blk-pci,drive=d0"];
+    const { guest, file } = await saved(one, { extraArgs });
+    const other = await startGuest({ qemu: one, kind: "boot", extraArgs });
+    await other.ready();
+    const { argv, serialPath } = resumeCommand(guest.options);
+    const { code, error } = await refused(["resume", file, "--json", "--", ...argv]);
+    expect({ code, error: error.code }).toEqual({ code: 4, error: "qemu.load-failed" });
+    expect(error.said).toMatch(/Failed to get "write" lock/);
+    expect(error.hint).toMatch(/Another QEMU still uses a disk/);
+    expect(processesWith(serialPath)).toEqual([]);
+    await other.kill();
+    const resumed = await resume(guest, file, one);
+    expect((await resumed.verdict()).ok).toBe(true);
+    await resumed.quit();
   });
 
   test("a device less: QEMU's own words", async () => {

@@ -90,6 +90,21 @@ describe("answers are checked", () => {
     expect(client.closed).toBe(true);
   });
 
+  test("quit waits until QEMU has closed the connection, which it does after its disks", async () => {
+    const server = await fakeServer({ onRequest: (request, socket) => send(socket, { return: {}, id: request.id }) });
+    open.push(server);
+    const client = await QmpClient.connect(server.path);
+    let over = false;
+    const ended = quit(client).then(() => {
+      over = true;
+    });
+    await queryStatus(client).catch(() => {});
+    expect(over).toBe(false);
+    for (const socket of server.sockets) socket.destroy();
+    await ended;
+    await quit(await QmpClient.connect(server.path), { timeout: 20 });
+  });
+
   test("a command this QEMU does not have", async () => {
     const { client } = await fakeQemu({});
     const error = await queryStatus(client).catch((error) => error);

@@ -3,6 +3,7 @@ import { printable } from "../../bytes/text.ts";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
+import { optionsOf } from "../../qemu/arguments.ts";
 import { queryDisks } from "../../qemu/disks.ts";
 import type { Notice } from "../progress.ts";
 import type { ResumeOptions } from "../resume.ts";
@@ -60,13 +61,19 @@ export async function recordedCommand(
       hint: "See it with fixedram info, complete it, and give it behind --.",
     });
   }
-  const allowed = options.runRecorded === true || (await options.confirm?.(recorded.arguments)) === true;
+  const argv = withoutHold(recorded.arguments);
+  const allowed = options.runRecorded === true || (await options.confirm?.(argv)) === true;
   if (!allowed) {
     throw new FixedramError("usage.not-confirmed", "the recorded command line was not run", {
       hint: "Say yes when asked on a terminal, or give --run-recorded, or a command line of your own behind --.",
     });
   }
-  return { argv: recorded.arguments, cwd };
+  return { argv, cwd };
+}
+
+/** `-S` held the guest's first start, and whoever gave it let it run then; now it goes on as it was saved. */
+function withoutHold([program = "", ...words]: readonly string[]): readonly string[] {
+  return [program, ...optionsOf(words).flatMap(({ option, words }) => (option === "S" ? [] : words))];
 }
 
 /** @throws FixedramError `usage.conflict` */

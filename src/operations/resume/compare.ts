@@ -2,6 +2,7 @@ import { printable } from "../../bytes/text.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import type { RamBlock } from "../../pages/block.ts";
 import { optionsOf } from "../../qemu/arguments.ts";
+import { isCpuFeature } from "../../qemu/cpu-flags.ts";
 import type { Notice } from "../progress.ts";
 
 /** What a destination is, as far as it can be compared with a snapshot. */
@@ -54,7 +55,12 @@ function processors({ cpu }: SnapshotMeta, here: DestinationFacts): Notice[] {
   const { count } = cpu;
   if (typeof count === "number" && count > 0 && here.cpu.count > 0 && count !== here.cpu.count) {
     const what = here.cpu.count < count ? "QEMU will refuse it" : "the guest does not know of the others";
-    notices.push(warning("cpu-differs", `The guest had ${count} CPUs, this QEMU has ${here.cpu.count}: ${what}.`));
+    notices.push(
+      warning(
+        "cpu-differs",
+        `The guest had ${count} CPU${count === 1 ? "" : "s"}, this QEMU has ${here.cpu.count}: ${what}.`,
+      ),
+    );
   }
   if (here.cpu.model !== null && cpu.model !== here.cpu.model) {
     notices.push(
@@ -65,7 +71,7 @@ function processors({ cpu }: SnapshotMeta, here: DestinationFacts): Notice[] {
     );
     return notices;
   }
-  const missing = here.cpuFlags.length === 0 ? [] : cpu.flags.filter((flag) => !here.cpuFlags.includes(flag));
+  const missing = here.cpuFlags.length === 0 ? [] : featuresMissing(cpu.flags, here.cpuFlags);
   if (missing.length > 0) {
     notices.push(
       warning(
@@ -75,6 +81,14 @@ function processors({ cpu }: SnapshotMeta, here: DestinationFacts): Notice[] {
     );
   }
   return notices;
+}
+
+/** A feature has several spellings (`sse4.1`, `sse4_1`, `sse4-1`); one is enough. */
+function featuresMissing(then: readonly string[], now: readonly string[]): readonly string[] {
+  const spelt = (flags: readonly string[]) =>
+    new Set(flags.filter(isCpuFeature).map((flag) => flag.replace(/[._]/g, "-")));
+  const there = spelt(now);
+  return [...spelt(then)].filter((flag) => !there.has(flag));
 }
 
 function accelerators({ accelerator }: SnapshotMeta, here: DestinationFacts): Notice[] {
@@ -174,7 +188,7 @@ function devicesOf(argv: readonly string[]): string[] {
         return [`-${option} ${/(?:^|,)model=([^,]+)/.exec(value)?.[1] ?? ""}`.trim()];
       }
       default:
-        if (byValue.has(option)) return [`-${option} ${value}`];
+        if (byValue.has(option)) return value === "none" ? [] : [`-${option} ${value}`];
         return byName.has(option) ? [`-${option}`] : [];
     }
   });

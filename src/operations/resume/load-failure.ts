@@ -45,13 +45,16 @@ export async function loadFailure(error: unknown, destination: Destination, sign
   const words = destination.words().replace(ENDED_BY_US, "").trim();
   const all = [said, words].filter((text) => text !== undefined && text !== "").join("\n");
   const remedy = remedies.find(([pattern]) => pattern.test(all))?.[1];
+  const { found, hint } = error.code === "qemu.load-failed" ? error.details : {};
   return new FixedramError(
     "qemu.load-failed",
-    "QEMU could not load the snapshot; the file is as it was",
+    `${hint === undefined ? "QEMU could not load the snapshot" : error.message}; the file is as it was`,
     {
+      ...(found === undefined ? {} : { found }),
       ...(all === "" ? {} : { said: all }),
       hint:
         remedy ??
+        hint ??
         (started === null
           ? "Look at QEMU's own messages."
           : "Compare QEMU's command line with the one fixedram info shows."),

@@ -12,14 +12,27 @@ import type { SharedFile } from "../../workers/page-reader.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { ChannelSender } from "./channels.ts";
 
+/** Milliseconds that a QEMU which has loaded a guest may take to leave `inmigrate`; it does both in one go. */
+const SETTLE = 5000;
+
+/** QEMU has all of the guest but does not let it run: in all that was seen, because it cannot have a disk. */
+export function notRunning(status: string): FixedramError {
+  return new FixedramError("qemu.load-failed", "QEMU loaded the snapshot, but does not let the guest run", {
+    found: `run state ${status}`,
+    hint: "Another QEMU may still use one of its disks: end that one. QEMU's own messages tell more.",
+  });
+}
+
 /** Reads: QEMU has everything, and the guest is in the state it was saved in. Sends nothing itself. */
 export class LoadWatch {
   readonly #client: QmpClient;
   readonly #since: number;
+  readonly #patience: number;
 
   /** Made before `migrate-incoming`. Needs the `events` capability. */
-  constructor(client: QmpClient) {
+  constructor(client: QmpClient, patience = SETTLE) {
     this.#client = client;
+    this.#patience = patience;
     this.#since = client.sequence;
   }
 
@@ -36,11 +49,16 @@ export class LoadWatch {
     throw new FixedramError("qemu.load-failed", "QEMU could not load the snapshot", said === undefined ? {} : { said });
   }
 
-  /** QEMU reports "completed" a moment before it leaves `inmigrate`. */
+  /**
+   * QEMU reports "completed" a moment before it leaves `inmigrate`. Newer ones (10.0) stay there when a disk is locked by another
+   * process.
+   */
   async #settled(signal?: AbortSignal): Promise<void> {
-    for (;;) {
+    for (const since = performance.now(); ; ) {
       signal?.throwIfAborted();
-      if ((await queryStatus(this.#client)).status !== "inmigrate") return;
+      const { status } = await queryStatus(this.#client);
+      if (status !== "inmigrate") return;
+      if (performance.now() - since > this.#patience) throw notRunning(status);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

@@ -109,9 +109,12 @@ function send(socket: number, bytes: Uint8Array, context: TaskContext): void {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EAGAIN") {
         // QEMU's own reason is looked for by whoever waits for it.
-        throw new FixedramError("qemu.load-failed", "QEMU closed a multifd channel while the snapshot was sent", {
-          said: String(error),
-        });
+        throw new FixedramError(
+          "qemu.load-failed",
+          "QEMU closed a multifd channel while the snapshot was sent",
+          {},
+          { cause: error },
+        );
       }
       Atomics.wait(sleeper, 0, 0, rest);
       rest = Math.min(rest * 2, LONG_REST);

@@ -52,6 +52,13 @@ describe("what of a destination is not as it was", () => {
     expect(said({ cpuFlags: ["avx", "avx2", "sse2"] })).toBe("");
   });
 
+  test("what old machine types set is no feature, and one of several spellings is enough", () => {
+    const flags = ["legacy-multi-node", "x-migrate-smi-count", "sse4-1", "sse4.1", "sse4_1", "sse2"];
+    const then = { meta: { ...record, cpu: { ...record.cpu, flags } } };
+    expect(said({ cpuFlags: ["sse2", "sse4.1"] }, then)).toBe("");
+    expect(said({ cpuFlags: ["sse2"] }, then)).toMatch(/had features that this one has not: sse4-1\./);
+  });
+
   test("CPUs", () => {
     expect(said({ cpu: { model: "qemu64", count: 1 } })).toMatch(/^cpu-differs: .*2 CPUs.* 1: QEMU will refuse/);
     expect(said({ cpu: { model: "qemu64", count: 4 } })).toMatch(/^cpu-differs: .*does not know/);
@@ -82,6 +89,7 @@ describe("what of a destination is not as it was", () => {
   test.each([
     [`${command} -serial stdio -display none -qmp unix:x -netdev user,id=n -drive if=none,id=d,file=x`],
     ["q -device driver=virtio-blk-pci,drive=x --device virtio-net-pci"],
+    [`${command} -vga none`],
     ['q -device {"driver":"virtio-blk-pci","drive":"x"} -device virtio-net-pci,id=n -drive file=f,if=none'],
   ])("what the guest cannot see does not count: %s", (text) => expect(given(text)).toBe(""));
 

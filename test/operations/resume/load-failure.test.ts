@@ -83,6 +83,23 @@ describe("LoadWatch", () => {
     await loaded;
   });
 
+  test("a QEMU that has loaded all and stays in inmigrate is not waited for for ever", async () => {
+    const { qemu, client, made } = await destination('Failed to get "write" lock');
+    qemu.state.runState = "inmigrate";
+    const loaded = new LoadWatch(client, 40).loaded();
+    qemu.emit("MIGRATION", { status: "completed" });
+    const error = await loaded.catch((error) => error);
+    expect(error).toMatchObject({ code: "qemu.load-failed", details: { found: "run state inmigrate" } });
+    expect(await loadFailure(error, made)).toMatchObject({
+      message: "QEMU loaded the snapshot, but does not let the guest run; the file is as it was",
+      details: { said: expect.stringContaining("lock"), hint: expect.stringContaining("uses a disk") },
+    });
+    const silent = await destination("", false);
+    expect(await loadFailure(error, silent.made)).toMatchObject({
+      details: { hint: expect.stringContaining("disks") },
+    });
+  });
+
   test("failed, with QEMU's words; and an event from before it was made does not count", async () => {
     const { qemu, client } = await destination();
     qemu.emit("MIGRATION", { status: "completed" });

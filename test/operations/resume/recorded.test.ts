@@ -56,6 +56,17 @@ describe("the recorded command line", () => {
     expect(readFileSync(proof(), "utf8")).toBe("ran\n");
   });
 
+  test("loses the -S that held the first start: the guest goes on as it was saved", async () => {
+    const asked: (readonly string[])[] = [];
+    const confirm = async (shown: readonly string[]) => {
+      asked.push(shown);
+      return false;
+    };
+    const recorded = argv("/bin/qemu", "-name", "-S", "-S", "-m", "1G", "--S");
+    expect((await refusal({ argv: recorded }, { confirm })).code).toBe("usage.not-confirmed");
+    expect(asked).toEqual([["/bin/qemu", "-name", "-S", "-m", "1G"]]);
+  });
+
   test("is not run through a shell", async () => {
     const tricky = argv("/bin/echo", `$(echo ran > ${proof()})`, ";", "echo", ">", proof());
     await refusal({ argv: tricky }, { runRecorded: true });
