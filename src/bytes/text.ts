@@ -56,6 +56,9 @@ const short: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t"
 /** An address or offset as people read it: hexadecimal, a `_` before every four digits, at least eight of them. */
 export function hexAddress(value: number | bigint): string {
   const digits = value.toString(16);
-  const padded = digits.padStart(Math.max(8, Math.ceil(digits.length / 4) * 4), "0");
+  // Most are short, and a list of strings has a million.
+  if (digits.length <= 4) return `0x0000_${digits.padStart(4, "0")}`;
+  if (digits.length <= 8) return `0x${digits.slice(0, -4).padStart(4, "0")}_${digits.slice(-4)}`;
+  const padded = digits.padStart(Math.ceil(digits.length / 4) * 4, "0");
   return `0x${padded.replace(/(?<=.)(?=(?:.{4})+$)/g, "_")}`;
 }

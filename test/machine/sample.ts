@@ -1,5 +1,6 @@
 /** Memory, CPUs and page tables made for tests. */
 
+import { isZero } from "../../src/bytes/zero.ts";
 import { FixedramError } from "../../src/errors.ts";
 import type { X86Cpu } from "../../src/machine/cpu-x86.ts";
 import { type Segment, type X86General, x86GeneralNames } from "../../src/machine/cpu-x86.ts";
@@ -37,12 +38,13 @@ export function mapOf(
       async close() {},
     };
   });
-  const kindOf = (block: number, page: number) =>
-    absent.includes(page)
-      ? ExtentKind.absent
-      : blocks[block]?.[1].subarray(page * PAGE, (page + 1) * PAGE).every((byte) => byte === 0)
-        ? ExtentKind.zero
-        : ExtentKind.data;
+  const kinds = blocks.map(([, bytes], i) =>
+    Array.from({ length: made[i]?.pages ?? 0 }, (_, page) => {
+      if (absent.includes(page)) return ExtentKind.absent;
+      return isZero(bytes, page * PAGE, (page + 1) * PAGE) ? ExtentKind.zero : ExtentKind.data;
+    }),
+  );
+  const kindOf = (block: number, page: number) => kinds[block]?.[page] ?? ExtentKind.absent;
   return {
     blocks: made,
     stores,

@@ -15,21 +15,24 @@ async function found(
   const options = { blocks: map.blocks, most: 1e9, context: { before: 5, after: 7 }, threads: 0 };
   for await (const { offset, length, context, before } of searchPages(map, scan, options)) {
     hits.push([offset, length]);
-    if (scan.kind !== "strings")
-      expect(context).toEqual(bytes.subarray(offset - before, offset - before + context.length));
+    // Not an expect for each: there may be many thousands.
+    const there = bytes.subarray(offset - before, offset - before + context.length);
+    if (scan.kind !== "strings" && Buffer.compare(context, there) !== 0) throw new Error(`the context at ${offset}`);
   }
   return hits;
 }
 
 /** Plain model: every place where it stands, but for those in pages of zeros alone. */
 function model(bytes: Uint8Array, needle: Uint8Array, mask: Uint8Array | null): [number, number][] {
-  const isZero = (page: number) => bytes.subarray(page * PAGE, (page + 1) * PAGE).every((byte) => byte === 0);
+  const zeros = Array.from({ length: bytes.length / PAGE }, (_, page) =>
+    bytes.subarray(page * PAGE, (page + 1) * PAGE).every((byte) => byte === 0),
+  );
   const hits: [number, number][] = [];
   for (let at = 0; at + needle.length <= bytes.length; at++) {
     if (!needle.every((byte, i) => (((bytes[at + i] ?? 0) ^ byte) & (mask?.[i] ?? 0xff)) === 0)) continue;
     let page = Math.floor(at / PAGE);
     const last = Math.floor((at + needle.length - 1) / PAGE);
-    while (page <= last && isZero(page)) page++;
+    while (page <= last && zeros[page] === true) page++;
     if (page <= last) hits.push([at, needle.length]);
   }
   return hits;
