@@ -2,10 +2,11 @@
  * Deletes each check of the parsers in turn and runs the test vectors that reach it, the quickest first: one must fail. Tells the
  * checks that nothing misses, and leaves a table in .cache/mutants/table.md.
  *
- *     npm run mutate [-- WORD...]   only checks in files whose names hold a word
+ *     npm run mutate [-- WORD...]      only checks in files whose names hold a word
+ *     npm run mutate -- --again        only those that the last run did not see missed; vectors have only been added since
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { instrument, type Site } from "./lib/instrument.ts";
 import type { Answer, Order } from "./lib/mutant-worker.ts";
@@ -26,10 +27,10 @@ const triedAnyway = 30;
 const heap = 1536;
 
 const sites = instrument("checks", copy, folders);
-const words = process.argv.slice(2);
-const wanted = sites.filter(
-  ({ file, caller }) => !caller && (words.length === 0 || words.some((w) => file.includes(w))),
-);
+const resultPath = join(root, ".cache/mutants/result.json");
+const again = process.argv.includes("--again");
+const words = process.argv.slice(2).filter((word) => word !== "--again");
+const isChosen = ({ file, caller }: Site) => !caller && (words.length === 0 || words.some((w) => file.includes(w)));
 const began = performance.now();
 
 /** A process that carries out one order at a time, and is replaced when it does not come back from one. */
@@ -96,6 +97,17 @@ interface Result {
   readonly reached: number;
 }
 
+const keyOf = ({ file, text }: Site): string => `${file} ${text}`;
+
+/** What the last run saw missed, by file and text. */
+function lastMissed(): Map<string, Result[]> {
+  const { results: last } = JSON.parse(readFileSync(resultPath, "utf8")) as { results: Result[] };
+  const found = new Map<string, Result[]>();
+  for (const each of last)
+    if (each.killedBy !== null) found.set(keyOf(each.site), [...(found.get(keyOf(each.site)) ?? []), each]);
+  return found;
+}
+
 async function mutant(worker: Worker, site: Site): Promise<Result> {
   const list = reaching.get(site.id) ?? [];
   const some = justified(site) === null ? list : list.slice(0, triedAnyway);
@@ -107,12 +119,24 @@ async function mutant(worker: Worker, site: Site): Promise<Result> {
 }
 
 const results: Result[] = [];
-const queue = [...wanted];
+const queue: Site[] = [];
+const before = again ? lastMissed() : new Map<string, Result[]>();
+const chosen = sites.filter(isChosen);
+for (const site of chosen) {
+  const known = before.get(keyOf(site))?.shift();
+  if (known === undefined) queue.push(site);
+  else results.push(known);
+}
+let told = performance.now();
 await Promise.all(
   workers.map(async (worker) => {
     for (let site = queue.shift(); site !== undefined; site = queue.shift()) {
       const result = await mutant(worker, site);
       results.push(result);
+      if (performance.now() - told > 30_000) {
+        told = performance.now();
+        console.error(`${results.length} of ${chosen.length}`);
+      }
       if (result.killedBy === null && justified(site) === null)
         console.log(`${site.file}:${site.line}  ${result.reached === 0 ? "never reached  " : ""}${site.text}`);
     }
@@ -134,6 +158,6 @@ const table = `| folder | checks | missed when deleted | with a reason not to be
 const seconds = Math.round((performance.now() - began) / 1000);
 mkdirSync(dirname(copy), { recursive: true });
 writeFileSync(join(root, ".cache/mutants/table.md"), table);
-writeFileSync(join(root, ".cache/mutants/result.json"), JSON.stringify({ seconds, results }, null, 2));
+writeFileSync(resultPath, JSON.stringify({ seconds, results }, null, 2));
 console.log(`${table}${seconds} s`);
 process.exitCode = survivors.length === 0 ? 0 : 1;

@@ -142,6 +142,8 @@ class Fuzzer {
     } catch (error) {
       await this.#found(input, error);
     }
+    // What only this takes is seen, and no reason to keep an input.
+    isNew(this.#options.taken, this.#words, this.#options.seen);
   }
 
   /** Carried out again with the calls that led there: keeping them costs more than most runs. */

@@ -37,11 +37,12 @@ function bytes(made: Made, size: number): Plain {
   return Buffer.from(list).toString("hex");
 }
 
-type Field = readonly [description: VmdescField, value: Plain];
+/** A list becomes part of a longer one where its neighbour has the same name. */
+type Field = readonly [description: VmdescField, value: Plain, isList?: boolean];
 
 function field(made: Made, name: string): Field {
   const { choices } = made;
-  const kind = choices.below(9);
+  const kind = choices.below(10);
   const at = made.out.length;
   if (kind < 3) {
     const which = choices.below(numbers.length);
@@ -49,7 +50,7 @@ function field(made: Made, name: string): Field {
     if (kind < 2) return [{ name, type, size }, number(made, which)];
     const count = choices.below(5);
     const list = Array.from({ length: count }, () => number(made, which));
-    return [{ name, type, size, array_len: count }, list];
+    return [{ name, type, size, array_len: count }, list, true];
   }
   if (kind === 3) {
     const on = choices.below(2) === 1;
@@ -59,6 +60,15 @@ function field(made: Made, name: string): Field {
   if (kind === 4) {
     made.out.u8(null, 0x30);
     return [{ name, type: "nullptr", size: 1 }, null];
+  }
+  if (kind === 9) {
+    const list = Array.from({ length: choices.below(4) }, (): Plain => {
+      made.out.u8(null, 1);
+      return [["e", number(made, 0)]];
+    });
+    made.out.u8(null, 0);
+    const fields = [{ name: "e", type: "uint8", size: 1 }];
+    return [{ name, type: "qtailq", size: made.out.length - at, fields }, list, true];
   }
   if (kind === 5 || made.depth > 2) {
     const size = choices.below(20);
@@ -74,7 +84,7 @@ function field(made: Made, name: string): Field {
 
 function state(made: Made, name: string): readonly [VmdescState, Plain] {
   const { choices, out } = made;
-  const fields = Array.from({ length: choices.below(4) }, (_, i) => field(made, `f${i}`));
+  const fields = Array.from({ length: choices.below(4) }, (_, i) => field(made, `f${i - choices.below(2)}`));
   const subsections: VmdescState[] = [];
   const values: Plain[] = [];
   for (let i = made.depth < 2 ? choices.below(3) : 0; i > 0; i--) {
@@ -92,7 +102,22 @@ function state(made: Made, name: string): readonly [VmdescState, Plain] {
     fields: fields.map(([each]) => each),
     ...(subsections.length === 0 ? {} : { subsections }),
   };
-  return [description, [...fields.map(([{ name: each }, value]): Plain => [each, value]), ...values]];
+  return [description, [...merged(fields), ...values]];
+}
+
+/** Neighbours of one name are one array. */
+function merged(fields: readonly Field[]): Plain[] {
+  const runs: { name: string; fields: Field[] }[] = [];
+  for (const each of fields) {
+    const last = runs.at(-1);
+    if (last?.name === each[0].name) last.fields.push(each);
+    else runs.push({ name: each[0].name, fields: [each] });
+  }
+  return runs.map(({ name, fields: run }): Plain => {
+    const [first] = run;
+    if (run.length === 1 && first !== undefined) return [name, first[1]];
+    return [name, run.flatMap(([, value, isList]) => (isList === true && Array.isArray(value) ? value : [value]))];
+  });
 }
 
 function plain(value: DeviceValue): Plain {
@@ -110,7 +135,7 @@ function plain(value: DeviceValue): Plain {
 export function devicesTarget(lib: FuzzLib): Target {
   return {
     name: "devices",
-    meant: /^(devices\/(decode|sections)|stream\/vmdesc)/,
+    meant: /^devices\/(decode|sections)/,
     seeds: [
       Uint8Array.from({ length: 60 }, (_, i) => (i * 29) % 256),
       Uint8Array.from({ length: 60 }, (_, i) => (i * 83 + 5) % 256),

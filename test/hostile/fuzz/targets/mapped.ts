@@ -24,7 +24,7 @@ function seeds(): Uint8Array[] {
 export function mappedTarget(lib: FuzzLib): Target {
   return {
     name: "fixed-ram",
-    meant: /^fixedram\/(reader|check|map|layout)/,
+    meant: /^fixedram\/(reader|check|map)/,
     seeds: seeds(),
     words: [...streamWords, word(1024), word(2048), word(4096), word(16384)],
     most: 16384,
