@@ -25,6 +25,8 @@ import type { ServeJob, ServeStatus } from "./protocol.ts";
 
 /** Pages that a fault brings along (docs/performance.md, "Instant resume"). */
 export const usualAround = 32;
+/** Milliseconds that a QEMU which could not be loaded gets to take its settings back. */
+const lastTry = 2000;
 /** Run states in which a guest goes on by itself after loading. */
 const runs: ReadonlySet<string> = new Set(["running", "finish-migrate"]);
 
@@ -213,7 +215,13 @@ export class LazyGuest {
     }
     if (running) return waiting(failure);
     if (before !== null) {
-      await restoreSettings(client, before).catch(() => {});
+      // Its main thread may be waiting for a page that never comes.
+      const restored = await within(
+        restoreSettings(client, before).catch(() => {}),
+        lastTry,
+      );
+      if (qemu !== null) removeNote(qemu);
+      if (!restored) return failure;
       const status = await queryStatus(client).catch(() => null);
       if (this.#options.paused === true && status?.status === "inmigrate") await cont(client).catch(() => {});
     }
@@ -257,6 +265,17 @@ export async function stallOf(
   const counted = "postcopy-blocktime" in info ? info["postcopy-blocktime"] : undefined;
   if (typeof counted === "number") return { stall: counted, stallFrom: "qemu" };
   return { stall: latency.sum / 1000, stallFrom: "faults" };
+}
+
+/** @returns whether it settled within so many milliseconds */
+async function within(work: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
+  });
+  const settled = await Promise.race([work.then(() => true), late]);
+  clearTimeout(timer);
+  return settled;
 }
 
 /** Waits, unless the signal comes: then its reason is thrown. */

@@ -150,7 +150,9 @@ export class LazyLoad {
 
   /** The page server ended before it had connected: QEMU still listens, and can be served by another. */
   async #nobodyCame(): Promise<boolean> {
-    return this.#serverEnd !== null && !this.#gone && (await this.#migration()).status === "setup";
+    if (this.#serverEnd === null || this.#gone) return false;
+    // QEMU 7.2 gives no status while it listens.
+    return ["none", "setup"].includes((await this.#migration()).status) && !this.#gone;
   }
 
   /** Of a guest that waits for a page server: what begin() is for a new one. @throws FixedramError */
@@ -339,6 +341,8 @@ export class LazyLoad {
   async #beforeRun(): Promise<void> {
     const deadline = performance.now() + NOTICE_TIME;
     const failure = this.#failure;
+    // QEMU may be seen to end before the page server whose death ended it.
+    await Promise.race([this.#server.ended, pause(ANSWER_TIME)]);
     while (!this.#gone && !this.#running && performance.now() < deadline) {
       const state = await Promise.race([this.#state(), pause(100).then(() => null)]);
       if (state === "failed") break;

@@ -140,8 +140,25 @@ describe("a lazy load", () => {
     expect(qemu.commands().filter((name) => name === "migrate-recover")).toHaveLength(2);
   });
 
+  test("a server that dies before it has connected is replaced: QEMU still listens", async () => {
+    const qemu = await waiting();
+    const { load, servers } = await scene(qemu, [
+      (server) => server.end({ code: null, signal: "SIGKILL" }),
+      (server) => {
+        runs(qemu);
+        setTimeout(() => server.say({ say: "shut", guest: 0, value: 0, status: status(100) }), 20);
+      },
+    ]);
+    await load.begin();
+    expect(await load.complete()).toMatchObject({ recoveries: 0 });
+    const jobs = servers.flatMap((server) => server.jobs);
+    expect(jobs.map(({ mode }) => mode)).toEqual(["begin", "begin"]);
+    expect(jobs[1]?.socket).toBe(jobs[0]?.socket);
+  });
+
   test("a server that dies before the guest ran takes QEMU with it", async () => {
     const qemu = await waiting();
+    qemu.state.migration = "active";
     const { load } = await scene(qemu, [
       (server) => {
         server.end({ code: null, signal: "SIGKILL" });
@@ -157,6 +174,7 @@ describe("a lazy load", () => {
 
   test("a server that dies when the guest was just about to run is replaced", async () => {
     const qemu = await waiting();
+    qemu.state.migration = "active";
     const { load } = await scene(qemu, [
       (server) => {
         server.end({ code: 1, signal: null });
