@@ -8,6 +8,7 @@ const TOP = 44;
 
 /** One chart: a bar for each side, shortest time first; ours stands out. */
 export function chart({ name, qemu, sides }: Tournament): string {
+  const title = escaped(qemu === "none" ? name : `${name}, QEMU ${qemu}`);
   const sorted = [...sides].sort((a, b) => a.median - b.median);
   const most = Math.max(...sorted.map(({ spread }) => spread[1]), 1);
   const room = WIDTH - LABEL - 90;
@@ -25,9 +26,9 @@ export function chart({ name, qemu, sides }: Tournament): string {
   });
   const height = TOP + rows.length * ROW + 12;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" fill="#20242b" role="img">
-<title>${escaped(`${name}, QEMU ${qemu}`)}</title>
+<title>${title}</title>
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
-<text x="12" y="24" font-size="15" font-weight="600">${escaped(`${name}, QEMU ${qemu}`)}: seconds, shorter is better; the line is from the fastest run to the slowest</text>
+<text x="12" y="24" font-size="15" font-weight="600">${title}: seconds, shorter is better; the line is from the fastest run to the slowest</text>
 ${rows.join("\n")}
 </svg>
 `;
