@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from "node:os";
 import { FixedramError } from "../../errors.ts";
 import type { OnLimit, SaveMode, SaveOptions, ThenAction } from "../save.ts";
 import { chooseTransport, type TransportChoice } from "./transport.ts";
@@ -18,6 +19,13 @@ export interface PlanFacts {
   readonly suppressVmdesc: boolean;
   /** Threads of ours can read from QEMU's connections. */
   readonly channelsTakeable: boolean;
+  /** As many programs as there are processors ran over the last minute, or more. */
+  readonly busy: boolean;
+}
+
+/** Whether the machine has no processor to spare: {@link PlanFacts.busy}. */
+export function isBusy(): boolean {
+  return (loadavg()[0] ?? 0) >= availableParallelism();
 }
 
 /** How a save will go. */

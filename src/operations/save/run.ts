@@ -32,7 +32,7 @@ import { ChannelCapture, startThreads } from "./channels.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
-import { checkSaveOptions, planSave, type SavePlan } from "./plan.ts";
+import { checkSaveOptions, isBusy, planSave, type SavePlan } from "./plan.ts";
 import { putBack, terminalStates } from "./put-back.ts";
 import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
 import { firstOf, transfer } from "./transfer.ts";
@@ -114,7 +114,7 @@ export class SaveRun {
     const capabilities = new Set(Object.keys(facts.capabilities));
     // At a thread's end Node would close what ChannelConnection.leave leaves.
     const channelsTakeable = isMainThread && canTakeChannels();
-    const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable });
+    const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable, busy: isBusy() });
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const before = { runState: facts.runState, settings: await snapshotSettings(client) };

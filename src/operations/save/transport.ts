@@ -50,6 +50,11 @@ export function chooseTransport(options: SaveOptions, facts: PlanFacts): Transpo
   if (!asked && facts.ramBytes < MULTIFD_FROM) {
     return stream("one connection is quicker for a guest with little memory");
   }
+  if (!asked && facts.busy && spins(facts)) {
+    return stream(
+      `the processors are busy, and QEMU ${facts.version.text} would spin on one while it waits for its channels`,
+    );
+  }
   const several = `QEMU ${facts.version.text} sends on ${CHANNELS} channels at once`;
   return {
     transport: "multifd",
@@ -57,6 +62,11 @@ export function chooseTransport(options: SaveOptions, facts: PlanFacts): Transpo
     channels: CHANNELS,
     directIo: directIo === "on",
   };
+}
+
+/** 7.2 keeps a processor busy for as long as both channels are full, 10.0 does not: docs/decisions/0008. */
+function spins({ version: { major, minor } }: PlanFacts): boolean {
+  return major < 8 || (major === 8 && minor < 1);
 }
 
 function stream(reason: string): TransportChoice {

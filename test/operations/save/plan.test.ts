@@ -14,6 +14,7 @@ const guest: PlanFacts = {
   ramBytes: 2 ** 30,
   suppressVmdesc: false,
   channelsTakeable: true,
+  busy: false,
 };
 const old = { major: 7, minor: 2, text: "7.2.22" };
 const modes: readonly SaveMode[] = ["stop", "live", "background"];
@@ -166,6 +167,16 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
   test.each([
     ["QEMU 10", {}, {}, ["multifd", "multifd", "stream"]],
     ["QEMU 7.2", { version: old }, {}, ["multifd", "multifd", "stream"]],
+    ["QEMU 7.2 on a busy machine", { version: old, busy: true }, {}, ["stream", "stream", "stream"]],
+    ["QEMU 8.0 on one", { version: { ...old, major: 8, minor: 0 }, busy: true }, {}, ["stream", "stream", "stream"]],
+    ["QEMU 8.1 on one", { version: { ...old, major: 8, minor: 1 }, busy: true }, {}, ["multifd", "multifd", "stream"]],
+    ["QEMU 10 on one", { busy: true }, {}, ["multifd", "multifd", "stream"]],
+    [
+      "QEMU 7.2 on one, and multifd wanted",
+      { version: old, busy: true },
+      { transport: "multifd" },
+      ["multifd", "multifd", refused],
+    ],
     ["less than a GiB", { ramBytes: 2 ** 30 - 4096 }, {}, ["stream", "stream", "stream"]],
     ["a GiB and more", { ramBytes: 2 ** 31 }, {}, ["multifd", "multifd", "stream"]],
     ["less, and multifd wanted", { ramBytes: 2 ** 26 }, { transport: "multifd" }, ["multifd", "multifd", refused]],
