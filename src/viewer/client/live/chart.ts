@@ -135,6 +135,8 @@ function axesOf(saving: boolean, theme: Theme): uPlot.Axis[] {
     ...plain,
     size: 74,
     space: 24,
+    // Bytes are told in binary units: their marks are powers of two.
+    ...(saving ? { incrs: Array.from({ length: 50 }, (_, i) => 2 ** i) } : {}),
     values: (_, values) => values.map((value) => (saving ? `${size(value)}/s` : `${perSecond(value)}/s`)),
   };
   if (saving) return [time, left];

@@ -49,7 +49,15 @@ function Figure({ name }: { name: string }) {
         ? { changed: differ?.changed, ...halves(differ) }
         : {};
   const recorded = recordedOf(name);
-  if (recorded !== null) return <span class="figure">{count(recorded)}</span>;
+  if (recorded !== null) {
+    const tells =
+      name === "hot" ? "times that a page came again" : name === "cold" ? "pages, however often they came" : "pages";
+    return (
+      <span class="figure" title={`${count(recorded)} ${tells}`}>
+        {count(recorded)}
+      </span>
+    );
+  }
   const figure = figures[name];
   if (figure === undefined) return null;
   return (
