@@ -54,15 +54,18 @@ export function armCpu(tree: DeviceTree, halted: boolean | null): ArmCpu {
   const pstate = integer(state, "cpsr");
   // Bit 4, nRW: AArch32 state keeps its registers elsewhere.
   if ((pstate & 0x10n) !== 0n) throw unknownCpu("It is a 32-bit ARM CPU, or runs 32-bit code.");
+  const el = Number((pstate >> 2n) & 3n);
+  const registers = integers(state, "env.xregs").slice(0, 32);
   return {
     arch: "aarch64",
     index: tree.instance,
     halted,
-    el: Number((pstate >> 2n) & 3n),
-    registers: integers(state, "env.xregs").slice(0, 32),
+    el,
+    registers,
     pc: integer(state, "env.pc"),
     pstate,
-    banked: bankedOf(state),
+    // QEMU brings the one in use (PSTATE.SP: that of the level, else EL0's) up to date only when another is chosen.
+    banked: { ...bankedOf(state), [`sp_el${(pstate & 1n) === 1n ? el : 0}`]: registers[31] ?? 0n },
     system: systemOf(state),
   };
 }

@@ -76,9 +76,12 @@ describe("aarch64", () => {
       arch: "aarch64",
       el: 1,
       pc: 0x4000_0000n,
-      banked: { sp_el1: 5n, elr_el1: 1n, spsr_el1: 9n },
+      // The stack pointer in use stands among the general registers; the saved one of its level is an old one.
+      banked: { sp_el0: 4n, sp_el1: 31n, sp_el2: 6n, elr_el1: 1n, spsr_el1: 9n },
       system: { ttbr1_el1: 0x2000n, tcr_el1: tcr },
     });
+    const [withUserStack] = cpus(armSection(paging, 4));
+    expect(withUserStack).toMatchObject({ el: 1, banked: { sp_el0: 31n, sp_el1: 5n } });
   });
 
   const bytes = new Uint8Array(0x10000);

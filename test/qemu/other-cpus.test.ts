@@ -230,6 +230,7 @@ async function compareArm(inside: Inside, monitor: Monitor, system: object): Pro
     armStack,
   ]);
   expect(first.system).toMatchObject(system);
+  expect(first.banked).toMatchObject({ sp_el0: 0n, sp_el1: armStack });
   expect(first.halted).toBe(false);
 }
 

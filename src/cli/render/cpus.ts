@@ -34,7 +34,7 @@ function headOf(cpu: Cpu, what: readonly string[], colors: Colors): string {
 function x86Text(cpu: X86Cpu, colors: Colors): string {
   const { registers, rip, rflags, segments, gdt, idt, cr0, cr2, cr3, cr4, debug, msrs } = cpu;
   const what = [
-    `${cpu.mode} mode`,
+    `${cpu.mode.replace(/^protected-(\d+)$/, "$1-bit protected")} mode`,
     cpu.paging === "none" ? "no paging" : `${cpu.paging} paging`,
     `privilege level ${cpu.cpl}`,
     ...(cpu.smm ? ["system management mode"] : []),
