@@ -135,7 +135,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
 
   test.skipIf(!long)(
     "[long] killed before the guest runs: named, and the file is as it was",
-    { timeout: 600_000 },
+    { timeout: 1_800_000 },
     async () => {
       const { guest, file, before } = await saved(one);
       const digest = await sha256(file);
