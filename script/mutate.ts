@@ -4,6 +4,8 @@
  *
  *     npm run mutate [-- WORD...]      only checks in files whose names hold a word
  *     npm run mutate -- --again        only those that the last run did not see missed; vectors have only been added since
+ *     npm run mutate -- --again --vectors device/,multifd/
+ *                                      and with no other vectors than those whose names begin so
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -29,7 +31,9 @@ const heap = 1536;
 const sites = instrument("checks", copy, folders);
 const resultPath = join(root, ".cache/mutants/result.json");
 const again = process.argv.includes("--again");
-const words = process.argv.slice(2).filter((word) => word !== "--again");
+const at = process.argv.indexOf("--vectors");
+const only = at < 0 ? null : (process.argv[at + 1] ?? "").split(",");
+const words = process.argv.slice(2, at < 0 ? undefined : at).filter((word) => word !== "--again");
 const isChosen = ({ file, caller }: Site) => !caller && (words.length === 0 || words.some((w) => file.includes(w)));
 const began = performance.now();
 
@@ -80,7 +84,7 @@ class Worker {
 }
 
 const workers = Array.from({ length: processes }, () => new Worker());
-const first = await workers[0]?.run({ kind: "baseline" }, patience);
+const first = await workers[0]?.run({ kind: "baseline", only }, patience);
 if (first === undefined || first.failed !== null) {
   console.error(`The vectors fail as it is: ${first?.failed}`);
   process.exit(1);

@@ -5,7 +5,8 @@ import { complaints } from "../../test/hostile/run.ts";
 import { Sites } from "./instrument.ts";
 
 export type Order =
-  | { readonly kind: "baseline" }
+  /** `only`: vectors whose names begin so; null: all. */
+  | { readonly kind: "baseline"; readonly only: readonly string[] | null }
   | { readonly kind: "mutant"; readonly id: number; readonly vector: number };
 
 export interface Answer {
@@ -20,7 +21,7 @@ const lib = await loadLib(process.argv[2]);
 const kept = readVectors();
 /** Made when one is asked for: all of them take much memory. */
 const large = makeLarge;
-const largeCount = large().length;
+const largeNames = large().map(({ vector }) => vector.name);
 
 async function failure(index: number): Promise<string | null> {
   const vector = kept[index] ?? large()[index - kept.length]?.vector;
@@ -29,9 +30,11 @@ async function failure(index: number): Promise<string | null> {
   return first === undefined ? null : `${vector.name}: ${first}`;
 }
 
-async function baseline(): Promise<Answer> {
+async function baseline(only: readonly string[] | null): Promise<Answer> {
   const reaching: { vector: number; cost: number; fired: number[] }[] = [];
-  for (let vector = 0; vector < kept.length + largeCount; vector++) {
+  for (let vector = 0; vector < kept.length + largeNames.length; vector++) {
+    const name = kept[vector]?.name ?? largeNames[vector - kept.length] ?? "";
+    if (only !== null && !only.some((begin) => name.startsWith(begin))) continue;
     sites.fired.fill(0);
     const began = performance.now();
     const failed = await failure(vector);
@@ -45,7 +48,7 @@ async function baseline(): Promise<Answer> {
 
 process.on("message", async (order: Order) => {
   if (order.kind === "baseline") {
-    process.send?.(await baseline());
+    process.send?.(await baseline(order.only));
     return;
   }
   sites.active = order.id;
