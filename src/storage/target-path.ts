@@ -80,16 +80,19 @@ function followLink(path: string, calls: FileSystemCalls): string {
 }
 
 function requireFolder(folder: string, asked: string, calls: FileSystemCalls): void {
+  let missing = false;
   try {
     if (calls.statSync(folder).isDirectory()) return;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== "ENOENT" && code !== "ENOTDIR") throw systemError(error, folder, "Looking at the target's folder");
+    missing = code === "ENOENT";
   }
-  throw new FixedramError("usage.target-no-folder", "The target's folder does not exist", {
+  const what = missing ? "The target's folder does not exist" : "The target's folder is a file";
+  throw new FixedramError("usage.target-no-folder", what, {
     path: asked,
     expected: `a folder at ${folder}`,
-    hint: "Make the folder first.",
+    hint: missing ? "Make the folder first." : "Choose another name.",
   });
 }
 

@@ -131,7 +131,6 @@ export class MigrationWatch {
     this.#fail(
       new FixedramError("qemu.migration-failed", `QEMU's migration ended: ${status}`, {
         ...(said === undefined ? {} : { said }),
-        hint: "The guest goes on; an older file of that name is as it was.",
       }),
     );
   }

@@ -30,6 +30,7 @@ import type { SaveOptions, SaveResult } from "../save.ts";
 import { Capture } from "./capture.ts";
 import { ChannelCapture, startThreads } from "./channels.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
+import { asBefore, withHint } from "./hints.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
 import { checkSaveOptions, isBusy, planSave, type SavePlan } from "./plan.ts";
@@ -200,7 +201,7 @@ export class SaveRun {
         "qemu.migration-failed",
         `QEMU was to keep the guest stopped, but its migration ended: ${ended}`,
         {
-          hint: "Somebody may have cancelled it. The guest goes on as it was before the save.",
+          hint: "Somebody may have cancelled it.",
         },
       );
     }
@@ -257,7 +258,7 @@ export class SaveRun {
       error instanceof FixedramError || !this.#signal.aborted ? error : abortError(this.#signal, "the save");
     if (!(known instanceof FixedramError)) return known;
     const whole = this.#committed ? [`The snapshot itself is complete: ${prepared.target.place.path}.`] : [];
-    const look = unsettled === null ? [] : [`Look at the guest: ${unsettled}.`];
+    const look = unsettled === null ? asBefore(prepared.client, prepared.before) : [`Look at the guest: ${unsettled}.`];
     return withHint(known, [...whole, ...look]);
   }
 
@@ -390,10 +391,4 @@ function noBackground(error: unknown): unknown {
     },
     { cause: error },
   );
-}
-
-function withHint(error: FixedramError, more: readonly string[]): FixedramError {
-  if (more.length === 0) return error;
-  const hint = [error.details.hint, ...more].filter((text) => text !== undefined).join(" ");
-  return new FixedramError(error.code, error.message, { ...error.details, hint }, { cause: error });
 }

@@ -8,7 +8,7 @@ export function warnOfTarget({ leftovers }: TargetPlace, reporter: Reporter): vo
     reporter.note(
       "warning",
       "left-over",
-      `An earlier save left ${path} behind${size === null ? "" : ` (${size} bytes)`}; it can be removed.`,
+      `An earlier save left ${path} behind${size === null ? "" : ` (${mebibytes(size)})`}; it can be removed.`,
     );
   }
 }
@@ -24,7 +24,7 @@ export function warnOfPlan(
     reporter.note(
       "warning",
       "little-space",
-      `The target's filesystem has ${free} bytes free; a guest with all of its memory in use needs ${ramBytes}.`,
+      `The target's filesystem has ${mebibytes(free)} free; a guest with all of its memory in use needs ${mebibytes(ramBytes)}.`,
     );
   }
   if (runState !== "running" && version.major < 8) {
@@ -37,4 +37,8 @@ export function warnOfPlan(
       "QEMU before 8.1 freezes the guest for ever when a background save breaks off. A guard process keeps it from that; do not kill both.",
     );
   }
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20).toLocaleString("en")} MiB`;
 }
