@@ -1,5 +1,5 @@
 import type { CloneResult, CloneStatus } from "../../operations/clone.ts";
-import type { Output } from "../terminal.ts";
+import { columnsOf, type Output } from "../terminal.ts";
 import type { Colors } from "./colors.ts";
 import { aligned, count, duration, percent, plural, size } from "./format.ts";
 import type { ProgressView } from "./progress.ts";
@@ -92,7 +92,7 @@ export function liveClones(output: Output, colors: Colors): ProgressView & { not
     timer = undefined;
     last = performance.now();
     const all = [...clones.values()].sort((a, b) => a.number - b.number);
-    const text = cloneTable(all, colors, output.columns ?? 80);
+    const text = cloneTable(all, colors, columnsOf(output));
     wipe();
     output.write(`${text}\n`);
     drawn = text.split("\n").length;
