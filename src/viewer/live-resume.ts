@@ -65,7 +65,7 @@ export async function viewResume({ file, listen, ...options }: LiveViewOptions):
         recording.mark("running", running);
       },
       onOutput: () => {
-        if (running === null || output) return;
+        if (running === null || output || live.over) return;
         output = true;
         recording.mark("first output", live.now);
       },
