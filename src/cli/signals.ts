@@ -16,7 +16,10 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
   const listener = (name: NodeJS.Signals): void => {
     if (heir !== null) {
       // The terminal sends Ctrl-C to the whole foreground group: QEMU has it already.
-      if (name !== "SIGINT") passOn(heir, name);
+      if (name === "SIGINT") return;
+      // Meant for both: who was told to end does not stay behind for a page that is open.
+      received = name;
+      passOn(heir, name);
       return;
     }
     if (explain !== null && name === "SIGINT") {

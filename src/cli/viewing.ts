@@ -34,7 +34,7 @@ export async function beginView<V extends Viewer>(
 /** The work is done: the page stays until Ctrl-C. */
 export async function keepView(invocation: Invocation, viewer: Viewer): Promise<void> {
   const { signals } = invocation.around;
-  if (!signals.abort.aborted) {
+  if (signals.received() === null) {
     invocation.notice({ level: "note", code: "view-stays", message: `${viewer.url} stays until Ctrl-C.` });
     await Promise.race([aborted(signals.abort), viewer.ended]);
   }
