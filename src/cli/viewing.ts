@@ -27,7 +27,7 @@ export async function beginView<V extends Viewer>(
   const viewer = await open(listen === undefined ? {} : { listen });
   // With --quiet, too: there is no other way to know it.
   invocation.notice({ level: invocation.quiet ? "warning" : "note", code: "view", message: viewer.url });
-  if (!closed) openBrowser(viewer.url, invocation.around.env);
+  if (!closed) openBrowser(viewer.ticket(), invocation.around.env);
   return viewer;
 }
 

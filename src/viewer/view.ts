@@ -15,6 +15,8 @@ export interface ViewOptions {
 export interface Viewer extends AsyncDisposable {
   /** For a browser on this machine. It holds the key to it: whoever knows the address can read the snapshot's memory. */
   readonly url: string;
+  /** An address that leads there once: for the command line of a browser, which every user of this machine can read. */
+  ticket(): string;
   /** Settles when it is over by itself or was closed. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
@@ -53,7 +55,7 @@ export async function serve(session: Session, host: string, port: number): Promi
       ending ??= end();
       return ending;
     };
-    return { url: server.url, ended, close, [Symbol.asyncDispose]: close };
+    return { url: server.url, ticket: () => server.ticket(), ended, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw error;

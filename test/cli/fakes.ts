@@ -452,7 +452,13 @@ export const fakes: Operations = {
   exportMap: async () => undefined,
   view: async () => {
     const close = async () => {};
-    return { url: "http://127.0.0.1:8000/key/", ended: Promise.resolve(), close, [Symbol.asyncDispose]: close };
+    return {
+      url: "http://127.0.0.1:8000/key/",
+      ticket: () => "http://127.0.0.1:8000/open-once",
+      ended: Promise.resolve(),
+      close,
+      [Symbol.asyncDispose]: close,
+    };
   },
   viewResume: async () => ({
     ...(await fakes.view({ file: "" })),

@@ -12,7 +12,7 @@ const url = "http://127.0.0.1:8000/key/";
 function noted() {
   const notes: string[] = [];
   const close = async () => void notes.push("closed");
-  const common = { url, ended: Promise.resolve(), close, [Symbol.asyncDispose]: close };
+  const common = { url, ticket: () => url, ended: Promise.resolve(), close, [Symbol.asyncDispose]: close };
   const failed = (error: unknown) => void notes.push(`failed: ${(error as Error).message}`);
   const viewResume = async ({ file, listen }: { file: string; listen?: string }): Promise<ResumeViewer> => {
     notes.push(`resume ${file} ${listen ?? ""}`);

@@ -1,5 +1,6 @@
 /** The API over real HTTP, on a small snapshot that is known page by page. */
 import * as fs from "node:fs";
+import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,6 +125,21 @@ test("tiles outside are empty, nothing else is served", async () => {
   expect(tile.every((byte) => byte === 0)).toBe(true);
   for (const path of ["../", "api/constructor", "__proto__", "server/http.js", "app.js.map"])
     expect((await fetch(viewer.url + path)).status).toBeGreaterThanOrEqual(400);
+});
+
+test("a ticket leads to the page once, and for this host alone", async () => {
+  const ticket = viewer.ticket();
+  const first = await fetch(ticket, { redirect: "manual" });
+  expect([first.status, first.headers.get("location")]).toEqual([303, new URL(viewer.url).pathname]);
+  const again = await fetch(ticket, { redirect: "manual" });
+  expect([again.status, again.headers.get("location")]).toEqual([403, null]);
+
+  const { port, pathname } = new URL(viewer.ticket());
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    const asked = { port, path: pathname, headers: { host: `evil.example:${port}` } };
+    get({ host: "127.0.0.1", ...asked }, (response) => resolve(response.resume().statusCode)).on("error", reject);
+  });
+  expect(status).toBe(403);
 });
 
 test("every answer forbids what comes from elsewhere", async () => {

@@ -18,7 +18,7 @@ export async function run(invocation: Invocation): Promise<number> {
   invocation.answer({ file, other: other ?? null, url: viewer.url }, (colors) =>
     [`${colors.bold(viewer.url)}`, colors.dim(`shows ${safe(file)} until Ctrl-C`), ""].join("\n"),
   );
-  if (!invocation.flag("no-open")) openBrowser(viewer.url, env);
+  if (!invocation.flag("no-open")) openBrowser(viewer.ticket(), env);
   await Promise.race([aborted(signals.abort), viewer.ended]);
   await viewer.close();
   const signal = signals.received();
@@ -32,7 +32,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Where there is a screen, its browser; that there is none is no failure, the address is printed. */
+/** @param url on a command line, for all to read. Where there is a screen, its browser; that there is none is no failure, the address is printed. */
 export function openBrowser(url: string, env: Readonly<Record<string, string | undefined>>): void {
   const screen = [env.DISPLAY, env.WAYLAND_DISPLAY].some((name) => (name ?? "") !== "");
   if (!screen) return;

@@ -50,6 +50,9 @@ export function chooseTransport(options: SaveOptions, facts: PlanFacts): Transpo
   if (!asked && facts.ramBytes < MULTIFD_FROM) {
     return stream("one connection is quicker for a guest with little memory");
   }
+  if (!asked && options.watcher !== undefined && mode === "live") {
+    return stream("only on one connection is it known which pages come again, which is being watched");
+  }
   if (!asked && facts.busy && spins(facts)) {
     return stream(
       `the processors are busy, and QEMU ${facts.version.text} would spin on one while it waits for its channels`,

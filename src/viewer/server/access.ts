@@ -28,9 +28,8 @@ export interface Granted {
 export function admit(asked: Asked, token: string, port: number): Granted | Refused {
   if (asked.method !== "GET" && asked.method !== "HEAD")
     return { status: 405, reason: "only GET and HEAD: nothing can be changed here" };
-  const hosts = [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`];
-  const host = header(asked, "host");
-  if (host === undefined || !hosts.includes(host)) return { status: 403, reason: "this host is not served here" };
+  const host = ownHost(asked, port);
+  if (host === null) return { status: 403, reason: "this host is not served here" };
   const origin = header(asked, "origin");
   if (origin !== undefined && origin !== `http://${host}`) return { status: 403, reason: "another page may not ask" };
   const site = header(asked, "sec-fetch-site");
@@ -45,6 +44,12 @@ export function admit(asked: Asked, token: string, port: number): Granted | Refu
   return { path: url.pathname, query: url.searchParams };
 }
 
+/** The host that was asked for, when it is this machine; else null. */
+export function ownHost(asked: Pick<Asked, "headers">, port: number): string | null {
+  const host = header(asked, "host");
+  return host !== undefined && [`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`].includes(host) ? host : null;
+}
+
 function parse(rest: string): URL | null {
   try {
     return new URL(rest.startsWith("/") ? rest : `/${rest}`, "http://host");
@@ -53,7 +58,7 @@ function parse(rest: string): URL | null {
   }
 }
 
-function header(asked: Asked, name: string): string | undefined {
+function header(asked: Pick<Asked, "headers">, name: string): string | undefined {
   const value = asked.headers[name];
   return typeof value === "string" ? value : value?.[0];
 }

@@ -5,7 +5,7 @@ import { extname } from "node:path";
 import { FixedramError, systemError } from "../../errors.ts";
 import { assetFile } from "../../installation.ts";
 import { problemHeader } from "../shared/protocol.ts";
-import { admit, guardHeaders } from "./access.ts";
+import { admit, guardHeaders, ownHost } from "./access.ts";
 import { errorOf, handlers, sendJson } from "./api.ts";
 import type { Session } from "./session.ts";
 
@@ -29,17 +29,34 @@ export class ViewerServer {
   /** Where to look. It holds the token: whoever has it can read the snapshot's memory while the viewer runs. */
   readonly url: string;
   readonly #server: Server;
+  readonly #tickets: Set<string>;
 
-  private constructor(server: Server, url: string) {
+  private constructor(server: Server, url: string, tickets: Set<string>) {
     this.#server = server;
     this.url = url;
+    this.#tickets = tickets;
+  }
+
+  /**
+   * An address that leads to {@link ViewerServer.url} once: for a command line, which every user of the machine can read. Whoever
+   * uses it first has the page, and the one it was meant for sees that it is used up.
+   */
+  ticket(): string {
+    const path = `/open-${randomBytes(24).toString("base64url")}`;
+    this.#tickets.add(path);
+    return new URL(path, this.url).href;
   }
 
   /** @throws `system.address-in-use`, `system.*` */
   static async start(session: Session, host: string, port: number): Promise<ViewerServer> {
     const token = randomBytes(24).toString("base64url");
+    const tickets = new Set<string>();
     let bound = port;
-    const server = createServer((request, response) => void answer(request, response, { session, token, port: bound }));
+    const server = createServer((request, response) => {
+      if (!redeem(request, response, { tickets, token, port: bound })) {
+        void answer(request, response, { session, token, port: bound });
+      }
+    });
     // A page that is gone must not keep a port busy, nor a slow one a request.
     server.requestTimeout = 30_000;
     await new Promise<void>((resolve, reject) => {
@@ -50,7 +67,7 @@ export class ViewerServer {
     if (address === null || typeof address === "string") throw new Error("no address");
     bound = address.port;
     const shown = host.includes(":") ? `[${host}]` : host;
-    return new ViewerServer(server, `http://${shown}:${bound}/${token}/`);
+    return new ViewerServer(server, `http://${shown}:${bound}/${token}/`, tickets);
   }
 
   async close(): Promise<void> {
@@ -58,6 +75,18 @@ export class ViewerServer {
     this.#server.closeAllConnections();
     await closed;
   }
+}
+
+/** Sends who has a ticket on to the page. False: it was none. */
+function redeem(
+  { method, url = "", headers }: IncomingMessage,
+  response: ServerResponse,
+  { tickets, token, port }: { readonly tickets: Set<string>; readonly token: string; readonly port: number },
+): boolean {
+  if (method !== "GET" || ownHost({ headers }, port) === null || !tickets.delete(url)) return false;
+  response.writeHead(303, { ...guardHeaders, location: `/${token}/` });
+  response.end();
+  return true;
 }
 
 interface Context {

@@ -191,6 +191,7 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
       [refused, refused, refused],
     ],
     ["auto said", {}, { transport: "auto" }, ["multifd", "multifd", "stream"]],
+    ["being watched", {}, { watcher: { pages() {}, zeroPages() {}, laidOut() {} } }, ["multifd", "stream", "stream"]],
     ["stream wanted", {}, { transport: "stream" }, ["stream", "stream", "stream"]],
     ["multifd wanted", { version: old }, { transport: "multifd" }, ["multifd", "multifd", refused]],
     [
