@@ -90,7 +90,7 @@ export interface LazyResumeResult {
  *
  * @throws FixedramError those of `resume`; `qemu.no-postcopy`, `qemu.no-userfaultfd`, `qemu.disk-backed`, `qemu.blocks-differ`,
  *   `qemu.page-size`; `qemu.lost-before-run`, `qemu.died`, `qemu.not-recovered`; `file.changed`, `file.truncated`, `seal.damaged-page`;
- *   `file.working-set`, `file.other-working-set`
+ *   `file.working-set`, `file.other-working-set` of one that was named
  */
 export async function resumeLazy(options: LazyResumeOptions): Promise<LazyResumeResult> {
   return new LazyRun(options).go();

@@ -29,8 +29,10 @@ const schema = v.object({
   runs: v.array(v.tuple([count, count, count])),
 });
 
+/** Runs that are kept: what a guest touches in its first seconds has far fewer. */
+export const maxRuns = 2 ** 20;
 /** Bytes of a file with a working set; it is refused above. */
-export const maxWorkingSetBytes = 64 * 2 ** 20;
+export const maxWorkingSetBytes = 32 * 2 ** 20;
 
 export function encodeWorkingSet({ snapshot, resumes, blocks, runs }: WorkingSet): string {
   const head = JSON.stringify({ schema: "fixedram/working-set/1", snapshot, resumes, blocks }).slice(0, -1);
@@ -43,13 +45,15 @@ export function encodeWorkingSet({ snapshot, resumes, blocks, runs }: WorkingSet
  * @throws FixedramError `file.working-set` (not one), `file.other-working-set` (of another snapshot)
  */
 export function decodeWorkingSet(text: string, snapshot: string, blocks: readonly RamBlock[]): WorkingSet {
+  // Before anything is made of it: a page server's thread has little memory.
+  if (parts(text) > maxParts) throw notOne(`more than ${maxRuns} runs`);
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
     throw notOne(error instanceof Error ? error.message : String(error));
   }
-  const result = v.safeParse(schema, json);
+  const result = v.safeParse(schema, json, { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     throw notOne(`${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`);
@@ -62,16 +66,34 @@ export function decodeWorkingSet(text: string, snapshot: string, blocks: readonl
     throw new FixedramError("file.other-working-set", "The working set was recorded with another snapshot", {
       expected: snapshot,
       found: output.snapshot === snapshot ? "the same id with other RAM blocks" : output.snapshot,
-      hint: "Its pages would be the wrong ones to send first. Name the one of this snapshot, or use --prefetch auto.",
+      hint: "Its pages would be the wrong ones to send first. Name the one of this snapshot, or leave --prefetch out.",
     });
   }
+  // Each page is in it once: repeated without end they would keep a page server busy.
+  let left = blocks.reduce((sum, { pages }) => sum + pages, 0);
   for (const [block, first, pages] of output.runs) {
+    left -= pages;
+    if (left < 0) throw notOne("more pages than the guest has");
     const known = blocks[block];
     if (known === undefined || pages === 0 || first + pages > known.pages)
       throw notOne(`pages ${first} to ${first + pages} of block ${block}`);
   }
   return output;
 }
+
+/** Of {@link maxRuns} runs and all blocks there can be. */
+const maxParts = 4 * (maxRuns + 4096);
+
+/** Lists, objects and their members that the text can have. */
+function parts(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === comma || code === bracket || code === brace) count++;
+  }
+  return count;
+}
+const [comma, bracket, brace] = [0x2c, 0x5b, 0x7b];
 
 function notOne(found: string): FixedramError {
   return new FixedramError("file.working-set", "This is no working set that can be read", {
@@ -105,7 +127,7 @@ export class WorkingSetRecorder {
       this.#pages++;
       const last = this.#runs.at(-1);
       if (last !== undefined && last[0] === block && last[1] + last[2] === page) last[2]++;
-      else this.#runs.push([block, page, 1]);
+      else if (this.#runs.length < maxRuns) this.#runs.push([block, page, 1]);
     }
   }
 

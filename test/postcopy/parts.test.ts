@@ -220,6 +220,12 @@ describe("a working set", () => {
     ["no JSON", "{", "file.working-set"],
     ["something else", "{}", "file.working-set"],
     ["pages that are not there", encodeWorkingSet({ ...set, runs: [[0, 99, 2]] }), "file.working-set"],
+    [
+      "pages without end",
+      encodeWorkingSet({ ...set, runs: Array.from({ length: 9 }, () => [0, 0, 100] as const) }),
+      "file.working-set",
+    ],
+    ["a list without end", `{"runs":[${"[],".repeat(2.2e6)}[]]}`, "file.working-set"],
     ["another snapshot", encodeWorkingSet({ ...set, snapshot: "b2".repeat(32) }), "file.other-working-set"],
     ["other blocks", encodeWorkingSet({ ...set, blocks: [{ name: "pc.ram", pages: 99 }] }), "file.other-working-set"],
   ])("%s is refused", (_what, text, code) => {

@@ -1,5 +1,5 @@
 /** Lazy resume: the guest runs at once, its memory comes as it touches it, and is right. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -125,7 +125,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     expect(error.said).toMatch(/Machine type received is 'pc-i440fx-7.2'/);
   });
 
-  test("the working set of the first resume is sent ahead of the second; one of another snapshot is refused", async () => {
+  test("the working set of the first resume is sent ahead of the second; one of another snapshot is refused if named, else replaced", async () => {
     const { guest, file, before } = await saved({ qemu: one, kind: "boot", memory: 128, still: 64 });
     const first = await lazily(guest, file, one);
     await first.verdict();
@@ -143,6 +143,13 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     const { argv } = resumeCommand({ ...another.guest.options, qemu: one });
     const words = ["resume", another.file, "--lazy", "--json", "--prefetch", path, "--", ...argv];
     expect(await refused(words)).toMatchObject({ code: 3, error: { code: "file.other-working-set" } });
+    const stale = `${another.file}.workset`;
+    copyFileSync(path, stale);
+    const third = await lazily(another.guest, another.file, one);
+    expect(third.result.notices).toContainEqual(expect.objectContaining({ code: "working-set" }));
+    expectWell(await third.verdict(), another.before);
+    await third.quit();
+    expect((JSON.parse(readFileSync(stale, "utf8")) as { resumes: number }).resumes).toBe(1);
   });
 });
 

@@ -8,6 +8,7 @@ import { requireVerified } from "../resume/verified.ts";
 import type { LazyResumeOptions } from "../resume-lazy.ts";
 import { ServerKeeper } from "./keeper.ts";
 import { snapshotKey } from "./served-file.ts";
+import { readWorkingSet } from "./workset.ts";
 
 /** Where a snapshot's working set is kept; null: it is not wanted. */
 export function workingSetPath({
@@ -30,7 +31,7 @@ export interface LazyFile {
 /**
  * Opens a snapshot for being served to so many guests. A stream without fixed places is read through here, once; its page servers get the index.
  *
- * @throws FixedramError of requireVerified and openSnapshot
+ * @throws FixedramError of requireVerified and openSnapshot, `file.working-set`, `file.other-working-set`
  */
 export async function openLazyFile(
   options: Pick<LazyResumeOptions, "file" | "id" | "verify" | "bigEndian" | "signal" | "force" | "prefetch">,
@@ -51,6 +52,8 @@ export async function openLazyFile(
       ...(bigEndian === undefined ? {} : { bigEndian }),
       ...(signal === undefined ? {} : { signal }),
     });
+    const key = snapshotKey(snapshot);
+    await requireNamed(options, key, snapshot);
     const { identity } = store;
     keeper.open({
       ...{ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null },
@@ -59,7 +62,7 @@ export async function openLazyFile(
     return {
       snapshot,
       keeper,
-      key: snapshotKey(snapshot),
+      key,
       close: async () => {
         await keeper.stop();
         await snapshot.close();
@@ -72,4 +75,14 @@ export async function openLazyFile(
     await store.close();
     throw error;
   }
+}
+
+/** A working set that was named has to be one of this snapshot: said before any QEMU is asked for anything. The usual one is only a help. */
+async function requireNamed(
+  { file, prefetch = "auto" }: Pick<LazyResumeOptions, "file" | "prefetch">,
+  key: string,
+  snapshot: Snapshot,
+): Promise<void> {
+  const path = prefetch === "auto" ? null : workingSetPath({ file, prefetch });
+  if (path !== null) await readWorkingSet(path, key, snapshot);
 }

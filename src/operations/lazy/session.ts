@@ -1,22 +1,15 @@
-import { readFileSync } from "node:fs";
-import { FixedramError, withPath } from "../../errors.ts";
+import { FixedramError } from "../../errors.ts";
 import { dataBytes } from "../../pages/count.ts";
 import { ExtentKind, ExtentList } from "../../pages/extents.ts";
 import { type PostcopyBlock, postcopyBlocks } from "../../postcopy/blocks.ts";
 import { usualPace } from "../../postcopy/pace.ts";
 import { PostcopySource } from "../../postcopy/source.ts";
-import {
-  decodeWorkingSet,
-  encodeWorkingSet,
-  maxWorkingSetBytes,
-  type WorkingSet,
-  WorkingSetRecorder,
-} from "../../postcopy/working-set.ts";
-import { TargetFile } from "../../storage/target-file.ts";
+import { WorkingSetRecorder } from "../../postcopy/working-set.ts";
 import type { Activity, FromServer, ServeJob, ServeStatus } from "./protocol.ts";
 import { type ServedFile, snapshotKey } from "./served-file.ts";
 import { warm } from "./warm.ts";
 import { connectWire } from "./wire.ts";
+import { KeptWorkingSet, readWorkingSet } from "./workset.ts";
 
 /** Milliseconds between two words on how far it is. */
 const statusTime = 100;
@@ -53,7 +46,7 @@ export function errorJson(error: unknown): ReturnType<FixedramError["toJSON"]> {
 /** Reads a working set into the page cache. One that is missing, or no good, is told of by the guest that asks for it. */
 export async function warmWorkingSet(file: ServedFile, path: string): Promise<void> {
   try {
-    const set = readWorkingSet(path, snapshotKey(file.snapshot), file);
+    const set = await readWorkingSet(path, snapshotKey(file.snapshot), file);
     if (set !== null) await warm(file, set.runs, aheadBytes);
   } catch {
     // See above.
@@ -65,7 +58,7 @@ class Session {
   readonly #job: ServeJob;
   readonly #say: Say;
   readonly #blocks: readonly PostcopyBlock[];
-  readonly #key: string;
+  readonly #workset: KeptWorkingSet;
   #activity: Activity[] = [];
   #tellVerdict: (value: number) => void = () => {};
   /** The destination's last word; it may come before anybody waits for it. */
@@ -83,13 +76,15 @@ class Session {
     this.#file = file;
     this.#job = job;
     this.#say = say;
-    this.#key = snapshotKey(file.snapshot);
+    this.#workset = new KeptWorkingSet(job, snapshotKey(file.snapshot), file, (message) =>
+      say({ say: "note", guest: job.guest, code: "working-set", message }),
+    );
     this.#blocks = postcopyBlocks(file.map.blocks, job.hostPageSize, new Map(job.hostPageSizes));
     this.#total = total;
   }
 
   async run(push: Push): Promise<void> {
-    const { job, source, recorder, earlier, closed, close } = await this.#connect();
+    const { job, source, recorder, closed, close } = await this.#connect();
     let ended = false;
     void closed.then((error) => {
       if (!ended) source.stop(error);
@@ -108,7 +103,7 @@ class Session {
       const value = await this.#verdict(closed);
       ended = true;
       this.#tellActivity();
-      if (recorder !== null) await this.#keep(recorder, earlier);
+      if (recorder !== null) await this.#workset.keep(recorder);
       this.#say({ say: "shut", guest: job.guest, value, status: this.#status(source) });
     } finally {
       ended = true;
@@ -122,7 +117,7 @@ class Session {
 
   async #connect() {
     const job = this.#job;
-    const earlier = this.#workingSet();
+    const earlier = await this.#workset.read();
     const present = this.#total / (this.#blocks[0]?.block.pageSize ?? 4096);
     const recorder =
       job.record === null || job.mode === "recover"
@@ -152,7 +147,7 @@ class Session {
         shut: (value) => this.#tellVerdict(value),
       },
     });
-    return { job, source, recorder, earlier, closed: wire.closed, close: () => wire.close() };
+    return { job, source, recorder, closed: wire.closed, close: () => wire.close() };
   }
 
   /** What a guest touches long after its start is no working set. */
@@ -224,55 +219,5 @@ class Session {
       latency: source.latency.summary(),
       prefetched: this.#prefetched,
     };
-  }
-
-  #workingSet(): WorkingSet | null {
-    const { prefetch } = this.#job;
-    if (prefetch === null) return null;
-    return readWorkingSet(prefetch, this.#key, this.#file);
-  }
-
-  async #keep(recorder: WorkingSetRecorder, earlier: WorkingSet | null): Promise<void> {
-    const path = this.#job.record;
-    if (path === null) return;
-    try {
-      // Another guest of the same snapshot may have written it meanwhile: then its pages count as well.
-      const now = readWorkingSet(path, this.#key, this.#file) ?? earlier;
-      const target = TargetFile.create(path);
-      try {
-        target.write(new TextEncoder().encode(encodeWorkingSet(recorder.merged(now, this.#key))), 0);
-        await target.commit();
-      } catch (error) {
-        await target.abort();
-        throw error;
-      }
-    } catch (error) {
-      const message = `The working set was not kept: ${error instanceof Error ? error.message : String(error)}.`;
-      this.#say({ say: "note", guest: this.#job.guest, code: "working-set", message });
-    }
-  }
-}
-
-/** @returns null: there is none @throws FixedramError `file.working-set`, `file.other-working-set` */
-export function readWorkingSet(path: string, key: string, { map }: Pick<ServedFile, "map">): WorkingSet | null {
-  let text: string;
-  try {
-    const bytes = readFileSync(path);
-    if (bytes.length > maxWorkingSetBytes) {
-      throw new FixedramError("file.working-set", "The working set is larger than any that is made", {
-        path,
-        expected: `at most ${maxWorkingSetBytes} bytes`,
-        found: `${bytes.length} bytes`,
-      });
-    }
-    text = bytes.toString("utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
-  }
-  try {
-    return decodeWorkingSet(text, key, map.blocks);
-  } catch (error) {
-    throw withPath(error, path);
   }
 }
