@@ -51,9 +51,13 @@ function compareValues(
 /** By name; QEMU repeats names now and then, so those behind the first have their number with them. */
 function occurrences<T extends { readonly name: string }>(items: readonly T[]): Map<string, T> {
   const named = new Map<string, T>();
+  const seen = new Map<string, number>();
   for (const item of items) {
     let name = item.name;
-    for (let n = 2; named.has(name); n++) name = `${item.name}#${n}`;
+    let n = seen.get(item.name) ?? 1;
+    // A field may be called like that as it is.
+    while (named.has(name)) name = `${item.name}#${++n}`;
+    seen.set(item.name, n);
     named.set(name, item);
   }
   return named;

@@ -6,14 +6,29 @@ import type { DeviceRecord } from "../stream/records.ts";
 import type { VmdescField, VmdescState } from "../stream/vmdesc.ts";
 import { type DeviceField, type DeviceState, type DeviceTree, type DeviceValue, isArray } from "./tree.ts";
 
+/** Values and subsections of one file in all: what hostile descriptions may have us make and hold. */
+export const mostValues = 4_000_000;
+
+/** What may still be made; decoding takes from it, also when it fails. */
+export interface ValueBudget {
+  left: number;
+  /** As it was for the whole file. */
+  readonly most: number;
+}
+
 /**
  * Decodes a device section by its description: QEMU's migration/vmstate.c, vmstate_save_state_v, which writes both.
  *
+ * @param budget shared by the sections of a file
  * @throws `stream.device-fields` when the description does not fit the bytes: no field is given then
  */
-export function decodeDevice(record: DeviceRecord, description: VmdescState): DeviceTree {
+export function decodeDevice(
+  record: DeviceRecord,
+  description: VmdescState,
+  budget: ValueBudget = { left: mostValues, most: mostValues },
+): DeviceTree {
   const { name, instance, version, payload } = record;
-  const decoder = new Decoder(payload, name);
+  const decoder = new Decoder(payload, name, budget);
   const state = decoder.state(description, name);
   if (decoder.at !== payload.length) {
     throw decoder.wrong(`${payload.length - decoder.at} bytes at the end belong to no field.`);
@@ -22,39 +37,37 @@ export function decodeDevice(record: DeviceRecord, description: VmdescState): De
 }
 
 /** QEMU's vmstate_info_* by width; all are written big-endian, `int32 le` (less or equal) too. */
-const integers: Readonly<Record<string, { readonly size: number; readonly signed: boolean }>> = {
-  int8: { size: 1, signed: true },
-  int16: { size: 2, signed: true },
-  int32: { size: 4, signed: true },
-  "int32 equal": { size: 4, signed: true },
-  "int32 le": { size: 4, signed: true },
-  int64: { size: 8, signed: true },
-  "int64 equal": { size: 8, signed: false },
-  uint8: { size: 1, signed: false },
-  "uint8 equal": { size: 1, signed: false },
-  uint16: { size: 2, signed: false },
-  "uint16 equal": { size: 2, signed: false },
-  uint32: { size: 4, signed: false },
-  "uint32 equal": { size: 4, signed: false },
-  uint64: { size: 8, signed: false },
-  /** Expiry in ns of its clock; all bits set: not armed. */
-  timer: { size: 8, signed: true },
-};
-
-/** Elements of one payload in all: what a hostile description may have us make. */
-const mostValues = 4_000_000;
+const integers: ReadonlyMap<string, { readonly size: number; readonly signed: boolean }> = new Map([
+  ["int8", { size: 1, signed: true }],
+  ["int16", { size: 2, signed: true }],
+  ["int32", { size: 4, signed: true }],
+  ["int32 equal", { size: 4, signed: true }],
+  ["int32 le", { size: 4, signed: true }],
+  ["int64", { size: 8, signed: true }],
+  ["int64 equal", { size: 8, signed: false }],
+  ["uint8", { size: 1, signed: false }],
+  ["uint8 equal", { size: 1, signed: false }],
+  ["uint16", { size: 2, signed: false }],
+  ["uint16 equal", { size: 2, signed: false }],
+  ["uint32", { size: 4, signed: false }],
+  ["uint32 equal", { size: 4, signed: false }],
+  ["uint64", { size: 8, signed: false }],
+  // Expiry in ns of its clock; all bits set: not armed.
+  ["timer", { size: 8, signed: true }],
+]);
 
 class Decoder {
   at = 0;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #device: string;
-  #values = 0;
+  readonly #budget: ValueBudget;
 
-  constructor(bytes: Uint8Array, device: string) {
+  constructor(bytes: Uint8Array, device: string, budget: ValueBudget) {
     this.#bytes = bytes;
     this.#view = viewOf(bytes);
     this.#device = device;
+    this.#budget = budget;
   }
 
   wrong(said: string): FixedramError {
@@ -81,6 +94,7 @@ class Decoder {
 
   /** Byte 05, length and name, u32 version, then the body: QEMU's vmstate_subsection_save. */
   #subsection(description: VmdescState): DeviceState {
+    this.#count(1);
     const name = description.vmsd_name ?? "";
     const head = this.#take(2);
     if (head[0] !== SectionType.subsection) throw this.wrong(`No subsection "${printable(name)}" begins here.`);
@@ -111,7 +125,8 @@ class Decoder {
     let type = "";
     for (const part of parts) {
       const { value } = this.#field(part);
-      if (isArray(value)) values.push(...value);
+      // One by one: an array may have more elements than a call takes arguments.
+      if (isArray(value)) for (const each of value) values.push(each);
       else values.push(value);
       // A null pointer among structs: the structs' type says more.
       if (type === "" || type === "nullptr") type = part.type ?? "unknown";
@@ -126,7 +141,6 @@ class Decoder {
     if (count === undefined) return { name, type, offset, size, value: this.#value(description, type) };
     if (size > 0 && count > (this.#bytes.length - offset) / size) throw this.#short(count * size);
     this.#count(count);
-    // A buffer of single bytes is a buffer.
     const values: DeviceValue[] = [];
     for (let i = 0; i < count; i++) values.push(this.#value(description, type));
     return { name, type: `${type}[]`, offset, size: this.at - offset, value: values };
@@ -135,7 +149,7 @@ class Decoder {
   #value(description: VmdescField, type: string): DeviceValue {
     this.#count(1);
     const { size } = description;
-    const known = integers[type];
+    const known = integers.get(type);
     if (known !== undefined) {
       if (known.size !== size) throw this.wrong(`"${printable(description.name)}", ${type}, has ${size} bytes.`);
       return this.#integer(size, known.signed);
@@ -222,7 +236,10 @@ class Decoder {
   }
 
   #count(values: number): void {
-    this.#values += values;
-    if (this.#values > mostValues) throw this.wrong(`It describes more than ${mostValues} values.`);
+    // What is refused takes nothing from the sections that follow.
+    if (values > this.#budget.left) {
+      throw this.wrong(`The file's device sections describe more than ${this.#budget.most} values.`);
+    }
+    this.#budget.left -= values;
   }
 }

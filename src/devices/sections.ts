@@ -2,7 +2,7 @@ import { printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { DeviceRecord } from "../stream/records.ts";
 import { parseVmdesc, type VmdescDevice } from "../stream/vmdesc.ts";
-import { decodeDevice } from "./decode.ts";
+import { decodeDevice, mostValues } from "./decode.ts";
 import type { DeviceTree } from "./tree.ts";
 
 /** What {@link DeviceSections} needs of a snapshot. */
@@ -17,9 +17,16 @@ export class DeviceSections {
   /** Target page size that the vmdesc names, bytes. */
   readonly pageSize: number | null;
   readonly #descriptions = new Map<string, VmdescDevice>();
+  /** Values that each section took when it was last decoded, and all of them: callers hold the trees of many. */
+  readonly #taken = new Map<DeviceRecord, number>();
+  #takenInAll = 0;
+  readonly #most: number;
 
-  /** @throws `stream.no-vmdesc`, `stream.vmdesc-invalid` */
-  constructor(snapshot: WithDevices) {
+  /**
+   * @param most values and subsections that the file's trees may have together
+   * @throws `stream.no-vmdesc`, `stream.vmdesc-invalid`
+   */
+  constructor(snapshot: WithDevices, most = mostValues) {
     const { devices, vmdesc } = snapshot;
     if (vmdesc === null) {
       throw new FixedramError("stream.no-vmdesc", "The snapshot does not describe its device sections.", {
@@ -28,6 +35,7 @@ export class DeviceSections {
     }
     const parsed = parseVmdesc(vmdesc);
     this.records = devices;
+    this.#most = most;
     this.pageSize = parsed.page_size ?? null;
     for (const device of parsed.devices) this.#descriptions.set(keyOf(device.name, device.instance_id), device);
   }
@@ -35,10 +43,21 @@ export class DeviceSections {
   /** @throws `stream.device-fields` */
   decode(record: DeviceRecord): DeviceTree {
     const description = this.#descriptions.get(keyOf(record.name, record.instance));
-    if (description !== undefined) return decodeDevice(record, description);
-    throw new FixedramError("stream.device-fields", "A device section has no description.", {
-      found: `"${printable(record.name)}" instance ${record.instance}`,
-    });
+    if (description === undefined) {
+      throw new FixedramError("stream.device-fields", "A device section has no description.", {
+        found: `"${printable(record.name)}" instance ${record.instance}`,
+      });
+    }
+    this.#takenInAll -= this.#taken.get(record) ?? 0;
+    const before = this.#most - this.#takenInAll;
+    const budget = { left: before, most: this.#most };
+    try {
+      return decodeDevice(record, description, budget);
+    } finally {
+      const taken = before - budget.left;
+      this.#taken.set(record, taken);
+      this.#takenInAll += taken;
+    }
   }
 
   /** The section of this name and instance, decoded; null when there is none. @throws `stream.device-fields` */

@@ -6,7 +6,7 @@
  * A field's value: integers of up to 4 bytes as numbers, of 8 bytes as bigints, signed where their type is; null for a null
  * pointer; bytes where the description says no more than a length (views on the payload); an array's elements in order.
  */
-export type DeviceValue = number | bigint | boolean | null | string | Uint8Array | DeviceState | readonly DeviceValue[];
+export type DeviceValue = number | bigint | boolean | null | Uint8Array | DeviceState | readonly DeviceValue[];
 
 export interface DeviceField {
   readonly name: string;

@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { compareDevices } from "../../src/devices/compare.ts";
 import { DeviceSections } from "../../src/devices/sections.ts";
-import type { DeviceTree } from "../../src/devices/tree.ts";
+import type { DeviceState, DeviceTree } from "../../src/devices/tree.ts";
 import { asSnapshot, type StateBuilder, section } from "./sample.ts";
 
 function tree(fill: (builder: StateBuilder) => void): DeviceTree {
@@ -46,6 +46,38 @@ test("a field, an element, a field of a struct in an array, a buffer", () => {
     { path: "segs[1].base", a: 8, b: 0 },
     { path: "buf", a: Uint8Array.of(1, 2), b: Uint8Array.of(1, 3) },
   ]);
+});
+
+test("names that come again have their number, also where a field is called like that", () => {
+  const many = (last: number) =>
+    tree((builder) => {
+      builder.uint("x", 1, 1).uint("x#2", 1, 2).bytes("y", "buffer", Uint8Array.of(3)).uint("x", 1, 4);
+      builder.bytes("z", "buffer", Uint8Array.of(3)).uint("x", 1, last);
+    });
+  expect(compareDevices(many(5), many(6))).toEqual([{ path: "x#4", a: 5, b: 6 }]);
+});
+
+test("very many subsections of one name cost no more than as many of others", () => {
+  const count = 2000;
+  let lookups = 0;
+  const state = (name: string): DeviceState => ({ name, version: 1, offset: 0, size: 0, fields: [], subsections: [] });
+  const names = Array.from({ length: count }, () => state("s"));
+  const device: DeviceTree = {
+    name: "dev",
+    instance: 0,
+    version: 1,
+    state: { ...state("dev"), subsections: names },
+  };
+  const has = vi.spyOn(Map.prototype, "has").mockImplementation(function (this: Map<unknown, unknown>, key) {
+    lookups++;
+    return this.get(key) !== undefined;
+  });
+  try {
+    expect(compareDevices(device, device)).toEqual([]);
+  } finally {
+    has.mockRestore();
+  }
+  expect(lookups).toBeLessThan(10 * count);
 });
 
 test("arrays of other lengths, and subsections that only one has", () => {

@@ -76,6 +76,20 @@ describe("fields", () => {
     expect(tree.state.fields[0]?.value).toMatchObject([{ fields: [{ value: 7 }] }, null, { fields: [{ value: 8 }] }]);
   });
 
+  test("an array of very many elements may have a neighbour of its name", () => {
+    const many = new Array<number>(130_000).fill(3);
+    const [field] = decode(section("dev", 1, (b) => b.uints("a", 1, many).uint("a", 1, 4))).state.fields;
+    expect(field).toMatchObject({ type: "uint8[]", size: 130_001 });
+    const value = field?.value;
+    expect(Array.isArray(value) && [value.length, value[0], value[130_000]]).toEqual([130_001, 3, 4]);
+  });
+
+  test("types are QEMU's names, not those of an object's properties", () => {
+    const bytes = Uint8Array.of(1, 2);
+    const made = section("dev", 1, (b) => b.bytes("a", "constructor", bytes).bytes("b", "__proto__", bytes));
+    expect(values(made)).toEqual({ a: bytes, b: bytes });
+  });
+
   test("tmp has its fields beside its own, not in a struct", () => {
     const made = section("dev", 1, (b) => b.uint("x", 8, 5).uint("y", 2, 6));
     const inner = made.description.fields ?? [];
@@ -192,6 +206,30 @@ describe("the sections of a snapshot", () => {
     expect(sections.find("a", 1)?.state.fields[0]?.value).toBe(2);
     expect(sections.find("b")).toBeNull();
     expect(sections.pageSize).toBe(4096);
+  });
+
+  test("share one limit of values, however often each is decoded", () => {
+    // Each alone is allowed, as are two.
+    const hollow = (instance: number): Made => {
+      const made = section("a", 1, (b) => b.uint("x", 1, instance), instance);
+      const nothing: VmdescField = { name: "n", type: "buffer", size: 0, array_len: 900 };
+      return { ...made, description: { ...made.description, fields: [...(made.description.fields ?? []), nothing] } };
+    };
+    const small = section("b", 1, (b) => b.uint("x", 1, 7));
+    const sections = new DeviceSections(asSnapshot(hollow(0), hollow(1), hollow(2), small), 4000);
+    for (const instance of [0, 1, 1, 0]) expect(sections.find("a", instance)).not.toBeNull();
+    refused(() => sections.find("a", 2), "more than 4000 values");
+    // The others are not affected.
+    expect(sections.find("b")?.state.fields[0]?.value).toBe(7);
+    refused(() => sections.find("a", 2), "more than 4000 values");
+  });
+
+  test("subsections count as values do", () => {
+    const { record, description } = section("dev", 1, (b) => {
+      for (let i = 0; i < 9; i++) b.subsection("dev/s", () => {});
+    });
+    expect(decodeDevice(record, description, { left: 9, most: 10 }).state.subsections).toHaveLength(9);
+    refused(() => decodeDevice(record, description, { left: 8, most: 10 }), "more than 10 values");
   });
 
   test("without a description nothing is decoded", () => {

@@ -35,7 +35,7 @@ function deviceText(device: DeviceSection, view: DevicesView): string {
 function stateLines(state: DeviceState, indent: string, view: DevicesView): string[] {
   const names = state.fields.map(({ name }) => printable(name));
   // One long name does not push all values to the right.
-  const width = Math.min(32, Math.max(0, ...names.map((name) => name.length)));
+  const width = names.reduce((most, name) => Math.min(32, Math.max(most, name.length)), 0);
   return [
     ...state.fields.flatMap((field, i) => fieldLines(field, names[i]?.padEnd(width) ?? "", indent, view)),
     ...state.subsections.flatMap((each) => [
@@ -81,7 +81,6 @@ export function valueText(value: DeviceValue, full: boolean): string {
   if (value === null) return "nullptr";
   if (typeof value === "boolean") return String(value);
   if (typeof value === "number" || typeof value === "bigint") return integerText(value);
-  if (typeof value === "string") return `"${printable(value)}"`;
   if (value instanceof Uint8Array) return bytesText(value, full);
   if (isState(value)) return "{}";
   const shown = full ? value : value.slice(0, mostValues);

@@ -100,7 +100,6 @@ function valueText(value: DeviceValue): string {
   if (value === null) return "null";
   if (typeof value === "boolean") return String(value);
   if (typeof value === "number" || typeof value === "bigint") return numberText(value);
-  if (typeof value === "string") return printable(value);
   if (value instanceof Uint8Array) return bytesText(value);
   if (isArray(value)) {
     const shown = value.slice(0, mostBytes).map(valueText).join(" ");
