@@ -5,7 +5,7 @@ import { printable } from "../bytes/text.ts";
 import { isZero } from "../bytes/zero.ts";
 import { FixedramError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
-import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
+import { type Coverage, checkApart, checkCoverage, coverageOf } from "./coverage.ts";
 import { type Digests, nodesOf, type Region, type SealedBlock } from "./digest-sections.ts";
 import { tableBytes } from "./digest-table.ts";
 import { expectedNodes } from "./nodes.ts";
@@ -76,6 +76,10 @@ export async function checkSealed(store: Store, seal: Seal, options: VerifyOptio
     return { state, problems, coverage: null, unchecked };
   }
   await checkGaps(store, seal, digests, problems);
+  if ((await attempt(problems, async () => checkApart(digests))) === null) {
+    unchecked.push("Nothing but the seal was read.");
+    return { state: "damaged", problems, coverage: null, unchecked };
+  }
   const damaged = await checkRegions(store, digests, options, problems, unchecked);
   // A structure that cannot be read is news only where the stream's own bytes are as they were.
   const structure = new Problems();

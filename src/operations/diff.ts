@@ -1,5 +1,6 @@
 import type { Container, Snapshot } from "../containers/snapshot.ts";
 import { dataBytes } from "../pages/count.ts";
+import { refuseSame } from "../storage/same-file.ts";
 import { type ConfigurationDifference, diffConfiguration } from "./diff/configuration.ts";
 import { type DeviceTotals, diffDevices } from "./diff/devices.ts";
 import { type HexPage, hexPage } from "./diff/hex.ts";
@@ -60,13 +61,14 @@ export interface DiffSide {
 /**
  * Compares two snapshots, whatever they are kept in: the machine, the RAM blocks, the devices, and every byte of every page.
  *
- * @throws FixedramError `file.*`, `stream.*`, `seal.*`, `system.*`, each with the path; the signal's reason
+ * @throws FixedramError `usage.same-file`, `file.*`, `stream.*`, `seal.*`, `system.*`, each with the path; the signal's reason
  */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
   const state = { bytes: 0, total: 0, round: 0 };
   const reporter = new Reporter(options, () => state);
   reporter.enter("preflight");
   const more = openOptions(options);
+  if (options.pagesOut !== undefined) for (const input of [options.a, options.b]) refuseSame(input, options.pagesOut);
   const a = await openSnapshot(options.a, more);
   try {
     const b = await openSnapshot(options.b, more);

@@ -1,6 +1,7 @@
 import { FixedramError } from "../errors.ts";
 import { toolVersion } from "../installation.ts";
 import { openSnapshot } from "../operations/open.ts";
+import { refuseSame } from "../storage/same-file.ts";
 import { TargetFile } from "../storage/target-file.ts";
 import { pngPicture, svgPicture } from "./picture/compose.ts";
 import { htmlReport } from "./picture/report.ts";
@@ -21,10 +22,11 @@ type Format = (typeof formats)[number];
  * Draws the map of a snapshot into a file that stands alone: a picture with names and rulers (SVG), the picture without words (PNG), or
  * a page with the main figures as text (HTML, no script). No page of the guest is read.
  *
- * @throws FixedramError `usage.bad-choice` for another ending, and those of openSnapshot and of writing
+ * @throws FixedramError `usage.bad-choice` for another ending, `usage.same-file`, and those of openSnapshot and of writing
  */
 export async function exportMap({ file, out, signal }: ExportMapOptions): Promise<void> {
   const format = formatOf(out);
+  refuseSame(file, out);
   const snapshot = await openSnapshot(file, signal === undefined ? {} : { signal });
   try {
     const side = new Side(snapshot, async () => new Uint8Array());

@@ -242,8 +242,7 @@ describe("checkSealed", () => {
 
 describe("a seal made to mislead", () => {
   /** The file, sealed anew with other digests, every check of the seal right. */
-  async function resealed(change: (digests: Digests) => Digests): Promise<SealCheck> {
-    const copy = new MemoryFile();
+  async function resealed(change: (digests: Digests) => Digests, copy = new MemoryFile()): Promise<SealCheck> {
     copy.write(file.bytes(), 0);
     const seal = await readSealAlone(copy);
     const digests = seal === null ? null : await readDigests(copy, seal);
@@ -283,6 +282,28 @@ describe("a seal made to mislead", () => {
       expect([i, state]).toEqual([i, "damaged"]);
       expect([i, problems.list.map(({ code }) => code)]).toEqual([i, expect.arrayContaining(["seal.bad-digests"])]);
     }
+  });
+
+  it("is refused where regions overlap, before any of them is read", async () => {
+    const counts = { bytes: 0 };
+    class Counted extends MemoryFile {
+      override async read(target: Uint8Array, position: number): Promise<number> {
+        counts.bytes += target.length;
+        return this.readSync(target, position);
+      }
+    }
+    await resealed((digests) => digests, new Counted());
+    const sound = counts.bytes;
+    counts.bytes = 0;
+    const { state, problems, unchecked } = await resealed((digests) => {
+      const [region] = digests.regions;
+      if (region === undefined) throw new Error("no region");
+      const whole = { ...region, offset: 0, length: 2 ** 20 };
+      return { ...digests, regions: [...digests.regions, ...Array.from({ length: 500 }, () => whole)] };
+    }, new Counted());
+    expect([state, problems.list.map(({ code }) => code)]).toEqual(["damaged", ["seal.bad-digests"]]);
+    expect(unchecked).toEqual(["Nothing but the seal was read."]);
+    expect(counts.bytes).toBeLessThan(sound);
   });
 
   it("names pages where nodes are missing, added, or of another block", async () => {

@@ -77,6 +77,19 @@ describe("diff", () => {
     expect(vga?.extents).toBe(0);
   });
 
+  test("never writes the list over a file it compares, whatever that is called", async () => {
+    await write(a, many());
+    await write(b, many({ 7: 99 }));
+    const before = [a, b].map((path) => fs.readFileSync(path));
+    const [hard, soft] = [join(folder, "hard"), join(folder, "soft")];
+    fs.linkSync(a, hard);
+    fs.symlinkSync(b, soft);
+    for (const pagesOut of [a, b, hard, soft])
+      expect((await failure(() => diff({ a, b, pagesOut }))).code).toBe("usage.same-file");
+    expect([a, b].map((path, i) => before[i]?.equals(fs.readFileSync(path)))).toEqual([true, true]);
+    expect(fs.readdirSync(folder).sort()).toEqual(["a.fram", "b.fram", "hard", "soft"]);
+  });
+
   test("with a list that cannot be written leaves none behind", async () => {
     await write(a, many());
     const error = await failure(() => diff({ a, b: a, pagesOut: join(folder, "no", "list.tsv") }));

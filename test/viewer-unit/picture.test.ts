@@ -75,6 +75,14 @@ test.each(["svg", "html"])(
   },
 );
 
+test("a picture never takes the place of the snapshot", async () => {
+  const out = join(folder, "linked.svg");
+  fs.linkSync(file, out);
+  const before = fs.readFileSync(file);
+  await expect(exportMap({ file, out })).rejects.toMatchObject({ code: "usage.same-file" });
+  expect(before.equals(fs.readFileSync(out))).toBe(true);
+});
+
 test("another ending is refused before anything is read", async () => {
   await expect(exportMap({ file: "missing", out: "map.gif" })).rejects.toMatchObject({ code: "usage.bad-choice" });
 });

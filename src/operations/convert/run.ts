@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { FixedramError, systemError } from "../../errors.ts";
 import { dataBytes } from "../../pages/count.ts";
+import { refuseSame } from "../../storage/same-file.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { TargetFolder } from "../../storage/target-folder.ts";
 import { savedRunState } from "../../stream/global-state.ts";
@@ -135,7 +136,7 @@ export class ConvertRun {
   #output(input: ConvertInput): Output {
     const { output } = this.#options;
     if (typeof output !== "string") return new StreamOutput(byteSink(output));
-    refuseSame(input, output);
+    if (input.file !== null) refuseSame(input.file.identity, output);
     if (this.#to === "raw") return new RawOutput(this.#named(TargetFolder.create(output)));
     const head = this.#to === "libvirt-sparse" ? this.#imageHead(input) : null;
     const file = this.#named(TargetFile.create(output));
@@ -203,17 +204,6 @@ function bytesOf(path: string): number {
   } catch {
     return 0;
   }
-}
-
-/** The old file would stay readable while it is replaced, but nobody who says this means it. */
-function refuseSame({ file }: ConvertInput, output: string): void {
-  if (file === null) return;
-  const stat = statSync(output, { bigint: true, throwIfNoEntry: false });
-  if (stat === undefined || String(stat.ino) !== file.identity.ino || String(stat.dev) !== file.identity.dev) return;
-  throw new FixedramError("usage.same-file", "Input and output are the same file", {
-    path: output,
-    hint: "Write to a new name.",
-  });
 }
 
 function byteSink(output: NodeJS.WritableStream | WritableStreamLike): ByteSink {

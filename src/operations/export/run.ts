@@ -1,4 +1,3 @@
-import { statSync } from "node:fs";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import { cpuNotes } from "../../elf/notes.ts";
 import { ElfMachine, ElfWriter } from "../../elf/writer.ts";
@@ -12,6 +11,7 @@ import { copyPages } from "../../pages/copy.ts";
 import { dataBytes } from "../../pages/count.ts";
 import type { PhysicalImage } from "../../physical/image.ts";
 import { RawPhysicalWriter } from "../../raw/physical.ts";
+import { refuseSame } from "../../storage/same-file.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import type { ExportFormat, ExportOptions, ExportResult } from "../export.ts";
 import { Inside } from "../inside/open.ts";
@@ -186,15 +186,6 @@ export class ExportRun {
       notices: this.#reporter.notices,
     };
   }
-}
-
-function refuseSame(file: string, output: string): void {
-  const [one, other] = [file, output].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }));
-  if (one === undefined || other === undefined || one.ino !== other.ino || one.dev !== other.dev) return;
-  throw new FixedramError("usage.same-file", "Input and output are the same file", {
-    path: output,
-    hint: "Write to a new name.",
-  });
 }
 
 function sentence(text: string): string {
