@@ -2,7 +2,10 @@ import { type DeviceState, type DeviceTree, type DeviceValue, isArray, isState }
 
 /** A value that is not the same in two sections of one device. */
 export interface FieldDifference {
-  /** Names from the section down, with the index of an array's element: `env.segs[2].base`; a subsection in slashes. */
+  /**
+   * Names from the section down, with the index of an array's element: `env.segs[2].base`; a subsection in slashes, its version
+   * as `/cpu/pkru/version`.
+   */
   readonly path: string;
   /** Undefined: this side has no such field. Buffers are given whole (views on the payload). */
   readonly a: DeviceValue | undefined;
@@ -22,8 +25,21 @@ function compareStates(a: DeviceState, b: DeviceState, path: string, found: Fiel
     compareValues(left?.value, right?.value, named(name), found),
   );
   pair(occurrences(a.subsections), occurrences(b.subsections), (name, left, right) =>
-    compareValues(left, right, `${path}/${name}/`, found),
+    compareSubsections(left, right, `${path}/${name}/`, found),
   );
+}
+
+/** A subsection's version is in the payload; that of a struct is its description's alone. */
+function compareSubsections(
+  a: DeviceState | undefined,
+  b: DeviceState | undefined,
+  path: string,
+  found: FieldDifference[],
+): void {
+  if (a !== undefined && b !== undefined && a.version !== b.version) {
+    found.push({ path: `${path}version`, a: a.version, b: b.version });
+  }
+  compareValues(a, b, path, found);
 }
 
 function compareValues(

@@ -85,7 +85,7 @@ export class GdbSession {
 
   /** gdb wants the program stopped: it stands. */
   interrupt(): Reply {
-    return said(`T02thread:${this.#cpu + 1};`);
+    return said(`T02thread:${threadOf(this.#cpu)};`);
   }
 
   #cpuNow(): GdbCpu {
@@ -95,7 +95,7 @@ export class GdbSession {
   }
 
   #stop(): Reply {
-    return said(`T${stopped.toString(16).padStart(2, "0")}thread:${this.#cpu + 1};`);
+    return said(`T${stopped.toString(16).padStart(2, "0")}thread:${threadOf(this.#cpu)};`);
   }
 
   #cannotRun(): Reply {
@@ -146,9 +146,9 @@ export class GdbSession {
       case "qAttached":
         return said("1");
       case "qC":
-        return said(`QC${(this.#cpu + 1).toString(16)}`);
+        return said(`QC${threadOf(this.#cpu)}`);
       case "qfThreadInfo":
-        return said(`m${this.#target.cpus.map((_, i) => (i + 1).toString(16)).join(",")}`);
+        return said(`m${this.#target.cpus.map((_, i) => threadOf(i)).join(",")}`);
       case "qsThreadInfo":
         return said("l");
       case "qThreadExtraInfo": {
@@ -190,9 +190,7 @@ export class GdbSession {
   }
 
   #threads(): string {
-    const lines = this.#target.cpus.map(
-      ({ name }, i) => `<thread id="${(i + 1).toString(16)}" core="${i}">${name}</thread>`,
-    );
+    const lines = this.#target.cpus.map(({ name }, i) => `<thread id="${threadOf(i)}" core="${i}">${name}</thread>`);
     return `<?xml version="1.0"?><threads>${lines.join("")}</threads>`;
   }
 
@@ -202,6 +200,11 @@ export class GdbSession {
     if (data.startsWith("vKill")) return { data: ["OK"], end: true };
     return said("");
   }
+}
+
+/** A CPU's thread, as every packet has it: hexadecimal, from 1 on. */
+function threadOf(place: number): string {
+  return (place + 1).toString(16);
 }
 
 function said(data: string): Reply {

@@ -84,7 +84,9 @@ async function walk(
   const stride = granule - 3;
   const levels = Math.ceil((bits - granule) / stride);
   let from = table;
-  let [write, user, execute] = [true, true, true];
+  let [write, user] = [true, true];
+  // Whether code may run: the kernel's and the user's have bits of their own.
+  let [privileged, unprivileged] = [true, true];
   for (let level = 4 - levels; level <= 3; level++) {
     const shift = granule + stride * (3 - level);
     const width = Math.min(stride, bits - shift);
@@ -101,22 +103,23 @@ async function walk(
       // Bits 59 to 62 take rights away from everything below.
       if ((entry & (1n << 62n)) !== 0n) write = false;
       if ((entry & (1n << 61n)) !== 0n) user = false;
-      if ((entry & (1n << 59n)) !== 0n) execute = false;
+      if ((entry & (1n << 60n)) !== 0n) unprivileged = false;
+      if ((entry & (1n << 59n)) !== 0n) privileged = false;
       from = outputOf(entry, granule, granule);
       continue;
     }
     if (level < 3 && !mayBeBlock(level, granule)) return no(`The level ${level} entry is a reserved one.`);
     if ((entry & (1n << 7n)) !== 0n) write = false;
     if ((entry & (1n << 6n)) === 0n) user = false;
-    // For privileged code; user code's own bit is 54.
-    if ((entry & (user ? 1n << 54n : 1n << 53n)) !== 0n) execute = false;
+    if ((entry & (1n << 54n)) !== 0n) unprivileged = false;
+    if ((entry & (1n << 53n)) !== 0n) privileged = false;
     const inside = virtual & ((1n << BigInt(shift)) - 1n);
     return {
       mapped: true,
       virtual,
       physical: Number(outputOf(entry, shift, granule) + inside),
       pageSize: 2 ** shift,
-      rights: { write, user, execute },
+      rights: { write, user, execute: user ? unprivileged : privileged },
       marks: marksOf(entry),
       steps,
     };

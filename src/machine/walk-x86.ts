@@ -40,6 +40,17 @@ const shapes: Readonly<Record<Exclude<X86Cpu["paging"], "none">, Shape>> = {
 };
 
 /**
+ * Bits that are reserved on every CPU. Those above its physical address width are its own, and not known here; so is whether it
+ * has pages of 1 GiB.
+ */
+function reservedBits(level: number, isPage: boolean, { entry }: Shape): bigint {
+  if (level > 3) return LARGE;
+  // Between PAT, bit 12, and the address.
+  if (isPage && level > 1 && entry === 8) return (1n << BigInt(12 + 9 * (level - 1))) - (1n << 13n);
+  return 0n;
+}
+
+/**
  * Walks an x86 CPU's page tables for one linear address (the segment's base is the caller's to add): Intel's manual, volume 3,
  * chapter 5 ("Paging"). Every table of the walk is at a level of its own, so tables that point at themselves end it like any other.
  *
@@ -108,7 +119,15 @@ class Walk {
       this.#steps.push({ level, name: names[level] ?? "", at, index, entry });
       if ((entry & PRESENT) === 0n) return this.#not(virtual, `The ${names[level]} entry is not present.`);
       this.#restrict(entry, level === 3 && top === 3);
-      if (level === 1 || ((entry & LARGE) !== 0n && this.#mayBeLarge(level, shape))) {
+      const isPage = level === 1 || ((entry & LARGE) !== 0n && this.#mayBeLarge(level, shape));
+      const reserved = entry & reservedBits(level, isPage, shape);
+      if (reserved !== 0n) {
+        return this.#not(
+          virtual,
+          `The ${names[level]} entry has reserved bits set (${hexAddress(reserved)}): a CPU faults.`,
+        );
+      }
+      if (isPage) {
         return this.#leaf(virtual, entry, shift, level, shape);
       }
       table = entry & (entryBytes === 4 ? 0xffff_f000n : FRAME);

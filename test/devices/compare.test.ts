@@ -80,6 +80,15 @@ test("very many subsections of one name cost no more than as many of others", ()
   expect(lookups).toBeLessThan(10 * count);
 });
 
+test("a subsection's version is in the payload, so it is compared", () => {
+  const versioned = (version: number) =>
+    tree((builder) =>
+      builder.struct("part", "part", (inner) => inner.subsection("part/s", (s) => s.uint("x", 1, 1), version)),
+    );
+  expect(compareDevices(versioned(1), versioned(1))).toEqual([]);
+  expect(compareDevices(versioned(1), versioned(2))).toEqual([{ path: "part/part/s/version", a: 1, b: 2 }]);
+});
+
 test("arrays of other lengths, and subsections that only one has", () => {
   const longer = compareDevices(device({ list: [1, 2] }), device({ list: [1, 2, 3, 4] }));
   expect(longer).toEqual([

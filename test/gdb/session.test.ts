@@ -129,6 +129,16 @@ describe("a session", () => {
     ]);
   });
 
+  test("thread numbers are hexadecimal everywhere", async () => {
+    const cpus = Array.from({ length: 17 }, (_, index) => ({ name: `CPU ${index}`, ...registersOf(x86({ index })) }));
+    const session = new GdbSession({ ...target, cpus });
+    const asked = async (packet: string) => (await session.answer(packet)).data.at(-1);
+    expect([await asked("Hg10"), await asked("?"), await asked("qC")]).toEqual(["OK", "T05thread:10;", "QC10"]);
+    expect([await asked("c"), session.interrupt().data[0]]).toEqual(["T05thread:10;", "T02thread:10;"]);
+    expect(await asked("qfThreadInfo")).toMatch(/,9,a,b,c,d,e,f,10,11$/);
+    expect(await asked("qXfer:threads:read::0,fff")).toContain('<thread id="11" core="16">');
+  });
+
   test("registers: all, one, none such", async () => {
     const [all = "", rip, wrong] = await answers("g", "p10", "p1000");
     expect(rip).toBe("10000081ffffffff");

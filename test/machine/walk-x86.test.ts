@@ -94,6 +94,38 @@ describe("4-level tables", () => {
     expect(found.steps).toHaveLength(4);
   });
 
+  test("bits that every CPU reserves make an entry map nothing", async () => {
+    // Top entry and leaf of an address that a page of this level holds.
+    const walked = async (levels: 4 | 5, level: 1 | 2 | 3, set: { top?: bigint; leaf?: bigint }) => {
+      const own = new Tables(levels);
+      own.map({ virtual: 0n, physical: 0n, level, flags: 7n | (set.leaf ?? 0n) });
+      const view = new DataView(own.bytes.buffer);
+      view.setBigUint64(0x1000, view.getBigUint64(0x1000, true) | (set.top ?? 0n), true);
+      return await translate(x86({ paging: `${levels}-level` }), flatMemory(own.bytes), 0x123n);
+    };
+    for (const levels of [4, 5] as const) {
+      expect(await walked(levels, 1, { top: 0x80n })).toMatchObject({
+        mapped: false,
+        reason: `The PML${levels} entry has reserved bits set (0x0000_0080): a CPU faults.`,
+        steps: [{ level: levels }],
+      });
+    }
+    for (const [level, first, last] of [
+      [2, 13n, 20n],
+      [3, 13n, 29n],
+    ] as const) {
+      for (const bit of [first, last])
+        expect(await walked(4, level, { leaf: 1n << bit }), `bit ${bit}`).toMatchObject({ mapped: false });
+      // PAT, and the first bit of the address.
+      for (const bit of [12n, last + 1n]) {
+        const physical = bit === 12n ? 0x123 : Number((1n << bit) + 0x123n);
+        expect(await walked(4, level, { leaf: 1n << bit })).toMatchObject({ mapped: true, physical });
+      }
+    }
+    // PAT of a 4 KiB page.
+    expect(await walked(4, 1, { leaf: 0x80n })).toMatchObject({ mapped: true, physical: 0x123 });
+  });
+
   test("a table outside of memory is said", async () => {
     const found = await translate(x86({ cr3: 0xfff_0000_0000n }), memory, 0n);
     expect(found).toMatchObject({ mapped: false, reason: "PML4 lies at 0x0fff_0000_0000, where there is no memory." });
@@ -153,5 +185,7 @@ describe("older paging", () => {
     const rights = { write: true, user: true, execute: false };
     expect(await translate(cpu, memory, 0xc000_2abcn)).toMatchObject({ physical: 0x9abc, rights });
     expect(await translate(cpu, memory, 0xc020_0001n)).toMatchObject({ physical: 0x1_0060_0001, pageSize: 2 ** 21 });
+    view.setBigUint64(0x2000 + 8, 0x1_0060_2087n, true);
+    expect(await translate(cpu, memory, 0xc020_0001n)).toMatchObject({ mapped: false });
   });
 });
