@@ -77,14 +77,16 @@ export interface Clones {
 }
 
 /**
- * Starts guests from one snapshot, each lazily: they share the file in the page cache, a page server with a thread for each, and nothing
- * else. Disks that the guest writes to are replaced by overlays, so that the recorded images are only read. Returns when each guest has
- * all of its memory, or has failed; one that fails takes no other with it.
+ * Starts guests from one snapshot, each lazily: they share the file in the page cache and a page server, whose threads (as many as there
+ * are processors, eight at most) serve all of them, and nothing else. Disks that the guest writes to are replaced by overlays, so that the
+ * recorded images are only read; any other that all would write to is refused. Returns when each guest has all of its memory, or has
+ * failed; one that fails takes no other with it.
  *
  * As with `resume`, our own death by SIGKILL ends no guest. Any other end of this process does.
  *
  * @throws FixedramError what concerns all: the file (as for `resumeLazy`), `usage.*` (`usage.clone-disk`, `usage.overlay-exists`),
- *   `usage.bad-number`, `system.qemu-img`; `interrupted.*`, with every QEMU ended. What concerns one is in its `error`.
+ *   `guest.disk-shared`, `guest.memory-shared`, `usage.bad-number`, `system.qemu-img`; `interrupted.*`, with every QEMU ended. What
+ *   concerns one is in its `error`.
  */
 export async function clone(options: CloneOptions): Promise<Clones> {
   return new CloneRun(options).go();

@@ -20,7 +20,7 @@ export interface WithOverlays {
 }
 
 /** Options whose value is the image itself. QEMU finds out that it is qcow2. */
-const imageOptions: ReadonlySet<string> = new Set([
+export const imageOptions: ReadonlySet<string> = new Set([
   "hda",
   "hdb",
   "hdc",
@@ -36,7 +36,7 @@ const imageOptions: ReadonlySet<string> = new Set([
 const secretKeys = /(?:^|\.)(?:key-secret|encrypt\..*)$/;
 
 /** One block node or drive: keys as QEMU names them, nested ones with dots; null: JSON's null. */
-type Fields = Map<string, string | null>;
+export type Fields = Map<string, string | null>;
 
 /**
  * @param cwd the folder that relative names are meant for
@@ -78,7 +78,7 @@ class Work {
       const overlay = this.#standIn(value);
       if (overlay !== null) words[last] = overlay;
     } else if ((option === "drive" || option === "blockdev") && last === 1) {
-      const { fields, text } = parse(value);
+      const { fields, text } = parseFields(value);
       if (this.#replaceIn(fields, option)) words[last] = text(fields);
     }
   }
@@ -86,7 +86,7 @@ class Work {
   /** Format nodes on protocol nodes that were changed. */
   follow({ option, words }: Item): void {
     if (option !== "blockdev" || words.length !== 2) return;
-    const { fields, text } = parse(words[1] ?? "");
+    const { fields, text } = parseFields(words[1] ?? "");
     const below = fields.get("file");
     if (typeof below !== "string" || !this.#nodes.has(below)) return;
     becomeQcow2(fields, words.join(" "));
@@ -137,8 +137,8 @@ function becomeQcow2(fields: Fields, where: string): void {
   else fields.set("format", "qcow2");
 }
 
-/** Cuts a value into fields; `text` puts them together again in the form they had. */
-function parse(value: string): { readonly fields: Fields; readonly text: (fields: Fields) => string } {
+/** Cuts a value into fields, one without `=` being empty text; `text` puts them together again in the form they had. */
+export function parseFields(value: string): { readonly fields: Fields; readonly text: (fields: Fields) => string } {
   const json = parseJson(value);
   if (json !== null) return { fields: flatten(json), text: (fields) => JSON.stringify(nested(fields, json)) };
   const fields: Fields = new Map();
@@ -170,12 +170,12 @@ function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Text and nulls alone: other values stay where they are. */
+/** No lists: they stay where they are. */
 function flatten(json: Json, before = ""): Fields {
   const fields: Fields = new Map();
   for (const [key, value] of Object.entries(json)) {
     if (typeof value === "string" || value === null) fields.set(before + key, value);
-    else if (typeof value === "number") fields.set(before + key, String(value));
+    else if (typeof value === "number" || typeof value === "boolean") fields.set(before + key, String(value));
     else if (isRecord(value)) for (const [name, each] of flatten(value, `${before}${key}.`)) fields.set(name, each);
   }
   return fields;

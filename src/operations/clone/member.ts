@@ -7,7 +7,7 @@ import { errorJson } from "../lazy/session.ts";
 import type { Notice } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
 import { type Destination, start } from "../resume/destination.ts";
-import { requireOwnDisks } from "./own-disks.ts";
+import { type DiskOwners, requireOwnDisks } from "./own-disks.ts";
 
 /** QEMUs that are started for a clone, when page servers die before its guest has run an instruction. */
 const mostTries = 5;
@@ -18,6 +18,8 @@ export interface MemberPlan {
   readonly argv: readonly string[];
   /** Command lines of the others. */
   readonly others: readonly (readonly string[])[];
+  /** Shared by all. */
+  readonly owners: DiskOwners;
   readonly cwd: string | null;
   readonly overlays: readonly string[];
 }
@@ -89,7 +91,9 @@ export class Member {
     const destination = await this.#start(argv, cwd);
     const ready = reporter.elapsed;
     const { meta } = this.#serving;
-    requireOwnDisks(await queryDisks(destination.client, destination.process), meta, this.#plan.others);
+    const { number, others, owners } = this.#plan;
+    const disks = await queryDisks(destination.client, destination.process);
+    requireOwnDisks(disks, meta, others, (disk) => owners.claim(disk, number));
     const { pid = null, qmp = null } = destination.started ?? {};
     this.#set({ state: "loading", pid, qmp, times: { ready, running: null, complete: null } });
     const guest = new LazyGuest(this.#withNews(), this.#serving, reporter, ({ bytes, total, faults, latency }) =>

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { chmodSync, constants, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
@@ -23,7 +24,7 @@ export function writableDisks(disks: readonly RecordedDisk[]): readonly Recorded
 
 /**
  * A qcow2 file for each disk of each clone, with the recorded image as its backing file, which is only read. `qemu-img` makes
- * the first one of a disk; the others are copies of it, for they are the same byte for byte.
+ * one for each disk; the clones' are copies of it, for they are the same byte for byte.
  */
 export class Overlays {
   readonly folder: string;
@@ -80,13 +81,21 @@ export class Overlays {
     const paths = Array.from({ length: this.#plan.count }, (_, i) => this.#path(disk, i + 1));
     const there = paths.find((path) => existsSync(path));
     if (there !== undefined) throw overlayExists(there);
-    const [first = "", ...others] = paths;
-    this.#made.push(first);
-    await createOverlay(qemuImg, first, disk, signal);
-    chmodSync(first, 0o600);
-    for (const path of others) {
+    // qemu-img overwrites what is there: under a name that nobody else can have had, it is ours to take away again.
+    const draft = join(this.folder, `.${randomUUID()}.qcow2`);
+    try {
+      await createOverlay(qemuImg, draft, disk, signal);
+      chmodSync(draft, 0o600);
+      this.#copy(draft, paths);
+    } finally {
+      rmSync(draft, { force: true });
+    }
+  }
+
+  #copy(draft: string, paths: readonly string[]): void {
+    for (const path of paths) {
       try {
-        copyFileSync(first, path, constants.COPYFILE_EXCL);
+        copyFileSync(draft, path, constants.COPYFILE_EXCL);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "EEXIST") throw overlayExists(path);
         throw systemError(error, path, "making an overlay");
@@ -100,9 +109,7 @@ function folderFor(given: string | undefined): { readonly folder: string; readon
   const folder = given === undefined ? null : resolve(given);
   try {
     if (folder === null) return { folder: mkdtempSync(join(tmpdir(), "fixedram-clones-")), made: true };
-    const made = !existsSync(folder);
-    if (made) mkdirSync(folder, { mode: 0o700 });
-    return { folder, made };
+    return { folder, made: makeFolder(folder) };
   } catch (error) {
     throw systemError(
       error,
@@ -110,6 +117,17 @@ function folderFor(given: string | undefined): { readonly folder: string; readon
       "making the folder for overlays",
       "Name another one with --overlay-dir.",
     );
+  }
+}
+
+/** false: it was there, or somebody else made it just now. */
+function makeFolder(folder: string): boolean {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
   }
 }
 

@@ -12,6 +12,7 @@ import { Reporter } from "../reporter.ts";
 import { recordedCommand, recordOf, requireOneWay } from "../resume/choose.ts";
 import { Member, type MemberPlan } from "./member.ts";
 import { Overlays, writableDisks } from "./overlays.ts";
+import { DiskOwners, requireOwnCommand } from "./own-disks.ts";
 import { sharedByClones } from "./shared.ts";
 
 /** Bytes that the page server's threads read ahead, all together. */
@@ -55,8 +56,10 @@ export class CloneRun {
       this.#reporter.enter("start");
       this.#members = plans.map((plan) => this.#member(plan, file, meta));
       await this.#loadAll();
-      if (signal?.aborted === true) throw signal.reason;
+      signal?.throwIfAborted();
       await this.#noMoreServing();
+      // Nothing is awaited from here until #clones listens for the signal.
+      signal?.throwIfAborted();
       this.#reporter.enter("finish");
       return this.#clones(file.key, meta);
     } catch (error) {
@@ -91,7 +94,9 @@ export class CloneRun {
     const own = Array.from({ length: count }, (_, i) => ownArguments(argv, i + 1));
     const disks = writableDisks(meta?.disks ?? []);
     const probe = disks.map(({ path }) => ({ image: path, overlay: "" }));
-    const named = withOverlays(own[0]?.argv ?? argv, folder, probe).replaced;
+    const first = own[0]?.argv ?? argv;
+    const { argv: probed, replaced: named } = withOverlays(first, folder, probe);
+    requireOwnCommand(argv, first, probed, folder);
     const mine = disks.filter(({ path }) => named.has(path));
     for (const { device, path } of disks) {
       if (named.has(path)) continue;
@@ -103,7 +108,9 @@ export class CloneRun {
     this.#overlays = overlays;
     this.#tellOwn(overlays, own[0]?.numbered ?? []);
     const commands = own.map((each, i) => withOverlays(each.argv, folder, overlays?.of(i + 1) ?? []).argv);
+    const owners = new DiskOwners();
     return commands.map((each, i) => ({
+      owners,
       number: i + 1,
       argv: each,
       others: commands.filter((_, other) => other !== i),

@@ -15,8 +15,10 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { RecordedDisk } from "../../../src/fixedram/meta.ts";
 import { Overlays, writableDisks } from "../../../src/operations/clone/overlays.ts";
-import { requireOwnDisks } from "../../../src/operations/clone/own-disks.ts";
+import { DiskOwners, requireOwnCommand, requireOwnDisks } from "../../../src/operations/clone/own-disks.ts";
 import { sharedByClones } from "../../../src/operations/clone/shared.ts";
+import { withOverlays } from "../../../src/qemu/disk-arguments.ts";
+import { ownArguments } from "../../../src/qemu/own-arguments.ts";
 import { failure } from "../synthetic.ts";
 
 function disk(more: Partial<RecordedDisk> = {}): RecordedDisk {
@@ -67,6 +69,25 @@ describe("overlays", () => {
     expect(readFileSync(old, "utf8")).toBe("what a guest wrote");
   });
 
+  test("one that somebody else makes meanwhile is theirs: it is neither written to nor taken away", async () => {
+    const theirs = (out: string) => join(out, "web-1-drive-virtio_0.qcow2");
+    const { program, out, plan } = scene(
+      'for last; do :; done; echo ours > "$last"; echo theirs > "$(dirname "$last")/web-1-drive-virtio_0.qcow2"',
+    );
+    const error = await failure(() => Overlays.make(plan, program));
+    expect(error).toMatchObject({ code: "usage.overlay-exists", details: { path: theirs(out) } });
+    expect(readdirSync(out)).toEqual(["web-1-drive-virtio_0.qcow2"]);
+    expect(readFileSync(theirs(out), "utf8")).toBe("theirs\n");
+  });
+
+  test("of two that begin at once in one folder, one has all and the other leaves nothing", async () => {
+    const { program, out, plan } = scene('for last; do :; done; sleep 0.1; echo "$$" > "$last"');
+    const results = await Promise.allSettled([Overlays.make(plan, program), Overlays.make(plan, program)]);
+    expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(readdirSync(out).sort()).toEqual([1, 2, 3].map((n) => `web-${n}-drive-virtio_0.qcow2`));
+    expect(new Set(readdirSync(out).map((name) => readFileSync(join(out, name), "utf8"))).size).toBe(1);
+  });
+
   test("qemu-img's own words come with its failure, and nothing is left behind", async () => {
     const { program, out, plan } = scene("echo 'Failed to get shared write lock' >&2; exit 1");
     const error = await failure(() => Overlays.make(plan, program));
@@ -90,12 +111,52 @@ describe("before a guest runs its disks are looked at", () => {
 
   test("the snapshot's own, under any name, and one that another clone names are refused", async () => {
     const others = [["qemu", "-drive", "file=/mine/d2.qcow2"]];
+    const mine = () => true;
     const check = (...given: Parameters<typeof open>) =>
-      failure(async () => requireOwnDisks([open(...given)], meta, others));
+      failure(async () => requireOwnDisks([open(...given)], meta, others, mine));
     for (const error of [await check("/images/web.raw"), await check("/link", "7"), await check("/mine/d2.qcow2")])
       expect(error.code).toBe("guest.disk-shared");
-    expect(() => requireOwnDisks([open("/mine/d1.qcow2")], meta, others)).not.toThrow();
-    expect(() => requireOwnDisks([{ ...open("/images/web.raw"), readOnly: true }], meta, others)).not.toThrow();
+    expect(() => requireOwnDisks([open("/mine/d1.qcow2")], meta, others, mine)).not.toThrow();
+    expect(() => requireOwnDisks([{ ...open("/images/web.raw"), readOnly: true }], meta, others, mine)).not.toThrow();
+  });
+
+  test("one that another clone's QEMU has opened already is refused, whatever it is called", async () => {
+    const owners = new DiskOwners();
+    const check = (filename: string, clone: number, file: ReturnType<typeof open>["file"] | null = null) =>
+      requireOwnDisks([{ ...open(filename), protocol: "nbd", path: null, file }], null, [], (disk) =>
+        owners.claim(disk, clone),
+      );
+    check("nbd://h/x", 1);
+    check("nbd://h/x", 1);
+    check("nbd://h/y", 2);
+    check("/a", 1, open("/a", "77").file);
+    for (const shared of [() => check("nbd://h/x", 2), () => check("/b", 2, open("/b", "77").file)])
+      expect((await failure(async () => shared())).code).toBe("guest.disk-shared");
+  });
+});
+
+describe("before anything is started the command is looked at", () => {
+  const check = (...words: readonly string[]) => {
+    const argv = ["qemu", ...words];
+    const numbered = ownArguments(argv, 1).argv;
+    const overlay = [{ image: "/images/web.raw", overlay: "/clones/web-1.qcow2" }];
+    requireOwnCommand(argv, numbered, withOverlays(numbered, "/images", overlay).argv, "/images");
+  };
+
+  test("disks and memory that would be the same for all are refused, with what to do", async () => {
+    const disk = await failure(async () => check("-drive", "file=nbd://h/x,if=virtio"));
+    const hint = expect.stringMatching(/\{n\}.*readonly=on.*snapshot=on/);
+    expect(disk).toMatchObject({
+      code: "guest.disk-shared",
+      details: { found: "-drive file=nbd://h/x,if=virtio", hint },
+    });
+    const object = "memory-backend-file,id=m,size=1G,share=on,mem-path=/dev/shm/no-such-vm";
+    const memory = await failure(async () => check("-object", object));
+    expect(memory).toMatchObject({ code: "guest.memory-shared", details: { found: `-object ${object}` } });
+  });
+
+  test("their own are not", () => {
+    check("-drive", "file=web.raw,format=raw", "-object", "memory-backend-file,share=on,mem-path=/dev/shm/vm{n}");
   });
 });
 
