@@ -5,6 +5,9 @@ import { isShallow } from "../stream/vmdesc.ts";
 /** Ours nest five levels; what is kept of unknown fields must not make recursion over it run away. */
 const maxDepth = 64;
 
+/** QEMU itself has no more than 4096 in a guest's address space. */
+const maxRanges = 65_536;
+
 const text = v.string();
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const uuidText = v.pipe(text, v.regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/));
@@ -71,7 +74,8 @@ const metaSchema = v.looseObject({
   runState: v.nullable(text),
   argv: v.nullable(argvSchema),
   disks: v.array(diskSchema),
-  memoryMap: v.array(rangeSchema),
+  // Counted before any is looked at.
+  memoryMap: v.pipe(v.array(v.unknown()), v.maxLength(maxRanges), v.array(rangeSchema)),
 });
 
 /** What is recorded with a snapshot (docs/format.md, "META"). Fields we do not know are kept. */

@@ -38,9 +38,10 @@ export interface MapSource {
  */
 export function checkRanges(ranges: readonly PhysicalRange[], blocks: readonly RamBlock[]): readonly PhysicalRange[] {
   const ordered = [...ranges].sort((a, b) => a.start - b.start);
+  const named = new Map(blocks.map((block) => [block.name, block]));
   let before: PhysicalRange | null = null;
   for (const range of ordered) {
-    const block = blocks.find(({ name }) => name === range.block);
+    const block = named.get(range.block);
     const end = range.start + range.length;
     if (![range.start, range.length, end].every(Number.isSafeInteger) || range.start < 0 || range.length <= 0) {
       throw wrongMap(range, "It is empty, no whole number, or passes 2^53.");

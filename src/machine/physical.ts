@@ -3,6 +3,7 @@ import { FixedramError } from "../errors.ts";
 import type { RamBlock } from "../pages/block.ts";
 import type { PageMap } from "../pages/map.ts";
 import { readBlock } from "../pages/read.ts";
+import { type ByOffset, byBlock } from "./by-offset.ts";
 import type { MemoryMap, PhysicalRange } from "./memory-map.ts";
 
 /** Bytes [offset, offset + length) of a block that stand for the guest-physical address `start`. */
@@ -24,11 +25,13 @@ export class PhysicalMemory implements PhysicalReader {
   readonly map: MemoryMap;
   readonly #pages: PageMap;
   readonly #blocks: ReadonlyMap<string, RamBlock>;
+  readonly #ranges: ReadonlyMap<string, ByOffset<PhysicalRange>>;
 
   constructor(pages: PageMap, map: MemoryMap) {
     this.map = map;
     this.#pages = pages;
     this.#blocks = new Map(pages.blocks.map((block) => [block.name, block]));
+    this.#ranges = byBlock(map.ranges, (range) => range);
   }
 
   /**
@@ -61,11 +64,10 @@ export class PhysicalMemory implements PhysicalReader {
     return this.#rangeAt(address) !== null;
   }
 
-  /** Guest-physical addresses that stand for a byte of a block; more than one where the guest sees it twice. */
+  /** Guest-physical addresses that stand for a byte of a block, lowest first; more than one where the guest sees it twice. */
   addressesOf(block: string, offset: number): readonly number[] {
-    return this.map.ranges
-      .filter((range) => range.block === block && offset >= range.offset && offset < range.offset + range.length)
-      .map((range) => range.start + offset - range.offset);
+    const ranges = this.#ranges.get(block)?.meeting(offset, offset + 1) ?? [];
+    return ranges.map((range) => range.start + offset - range.offset).sort((a, b) => a - b);
   }
 
   #rangeAt(address: number): PhysicalRange | null {

@@ -1,3 +1,4 @@
+import { type ByOffset, byBlock } from "../machine/by-offset.ts";
 import type { PhysicalRange } from "../machine/memory-map.ts";
 import type { RamBlock } from "../pages/block.ts";
 import type { PageBatch, Sink } from "../pages/sink.ts";
@@ -22,29 +23,27 @@ export interface ImagePlace {
  */
 export class PhysicalImage implements Pick<Sink, "writePages" | "zeroPages"> {
   readonly #file: ImageFile;
-  readonly #places = new Map<string, ImagePlace[]>();
+  readonly #places: ReadonlyMap<string, ByOffset<ImagePlace>>;
+  readonly #met: ImagePlace[] = [];
   readonly #views: Uint8Array[] = [];
   /** Bytes written, those at several addresses each time. */
   written = 0;
 
   constructor(file: ImageFile, places: readonly ImagePlace[]) {
     this.#file = file;
-    for (const place of places) {
-      const list = this.#places.get(place.range.block);
-      if (list === undefined) this.#places.set(place.range.block, [place]);
-      else list.push(place);
-    }
+    this.#places = byBlock(places, ({ range }) => range);
   }
 
   writePages(batch: PageBatch): void {
     const places = this.#places.get(batch.block.name);
     if (places === undefined) return;
-    const { count, pages } = batch;
+    const { block, count, pages } = batch;
     for (let from = 0; from < count; ) {
       const first = pages[from] ?? 0;
       let to = from + 1;
       while (to < count && pages[to] === first + (to - from)) to++;
-      for (const place of places) this.#put(batch, from, to, place);
+      const met = places.meeting(first * block.pageSize, (first + to - from) * block.pageSize, this.#met);
+      for (const place of met) this.#put(batch, from, to, place);
       from = to;
     }
   }

@@ -208,6 +208,20 @@ describe("META", () => {
     expect(code("\xff")).toBe("seal.bad-meta");
   });
 
+  it("has no more than 65536 ranges of memory", () => {
+    const withRanges = (count: number) => {
+      const memoryMap = Array.from({ length: count }, (_, i) => ({ start: i, length: 1, block: "a", offset: 0 }));
+      return new TextEncoder().encode(JSON.stringify({ ...meta, memoryMap }));
+    };
+    expect(decodeMeta(withRanges(65_536)).memoryMap).toHaveLength(65_536);
+    expect(() => decodeMeta(withRanges(65_537))).toThrow(
+      expect.objectContaining({
+        code: "seal.bad-meta",
+        details: expect.objectContaining({ expected: expect.stringContaining("memoryMap: <=65536") }),
+      }),
+    );
+  });
+
   it("keeps block names byte for byte", () => {
     const record = { ...meta, memoryMap: [{ start: 0, length: 1, block: '\x00\x80\xff"', offset: 0 }] };
     expect(decodeMeta(encodeMeta(record))).toEqual(record);

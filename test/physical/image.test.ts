@@ -6,7 +6,7 @@ import { LimeWriter } from "../../src/lime/writer.ts";
 import type { ArmCpu } from "../../src/machine/cpu-arm.ts";
 import type { PhysicalRange } from "../../src/machine/memory-map.ts";
 import { copyPages } from "../../src/pages/copy.ts";
-import type { PhysicalImage } from "../../src/physical/image.ts";
+import { PhysicalImage } from "../../src/physical/image.ts";
 import { RawPhysicalWriter } from "../../src/raw/physical.ts";
 import { MemoryFile } from "../fixedram/sample.ts";
 import { mapOf, PAGE, x86 } from "../machine/sample.ts";
@@ -130,6 +130,34 @@ describe("physical memory in a file", () => {
     );
     expect([file.size, file.writes]).toEqual([300 * PAGE, 1]);
   });
+});
+
+test("very many ranges are not looked through for each run of pages", async () => {
+  const count = 512;
+  // Every second page is zero, so that each of the others is a run.
+  const list = blocks(Array.from({ length: count }, (_, page) => page % 2 === 1));
+  let looks = 0;
+  const places = Array.from({ length: count }, (_, page) => ({
+    position: page * PAGE,
+    range: {
+      start: page * PAGE,
+      length: PAGE,
+      block: "block0",
+      readOnly: false,
+      get offset() {
+        looks++;
+        return page * PAGE;
+      },
+    },
+  }));
+  const file = new MemoryFile();
+  const image = new PhysicalImage(file, places);
+  looks = 0;
+  await copyPages(mapOf(list), image);
+  expect(looks).toBeLessThan(10 * count);
+  const bytes = list[0]?.[1] ?? new Uint8Array(0);
+  const end = (count - 1) * PAGE;
+  expect(Buffer.compare(file.bytes().subarray(0, end), bytes.subarray(0, end))).toBe(0);
 });
 
 describe("an ELF core", () => {
