@@ -24,6 +24,7 @@ const pushAfter = 2000;
 /** Guests from one snapshot: what they share is opened and started once, then each goes its own way. */
 export class CloneRun {
   readonly #options: CloneOptions;
+  readonly #open: typeof openLazyFile;
   readonly #reporter: Reporter;
   readonly #told = new Set<string>();
   #members: readonly Member[] = [];
@@ -33,8 +34,10 @@ export class CloneRun {
   #running: number | null = null;
   #pushSoon: NodeJS.Timeout | undefined;
 
-  constructor(options: CloneOptions) {
+  /** @param open for tests */
+  constructor(options: CloneOptions, open: typeof openLazyFile = openLazyFile) {
     this.#options = options;
+    this.#open = open;
     this.#reporter = new Reporter(options, () => {
       const all = this.#members.map(({ status }) => status);
       const sum = (each: (status: CloneStatus) => number) => all.reduce((total, status) => total + each(status), 0);
@@ -72,7 +75,7 @@ export class CloneRun {
   async #prepare() {
     this.#reporter.enter("preflight");
     this.#folder = makePrivateFolder(this.#options.socketDir);
-    const file = await openLazyFile(this.#options, this.#folder, this.#options.count);
+    const file = await this.#open(this.#options, this.#folder, this.#options.count);
     this.#file = file;
     const meta = recordOf(file.snapshot, this.#notice);
     const { argv, cwd } = await this.#command(meta);
