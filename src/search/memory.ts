@@ -2,8 +2,8 @@ import { instantiate } from "../bytes/wasm.ts";
 import { mostPattern } from "./pattern.ts";
 import { scanWasm } from "./scan-wasm.ts";
 
-/** Takes the place and length of every hit; bytes in the window. */
-export type OnHit = (at: number, length: number) => void;
+/** Takes the place and length of every hit; bytes in the window. False ends it. */
+export type OnHit = (at: number, length: number) => boolean;
 
 interface Exports {
   find_bytes(
@@ -100,7 +100,7 @@ export class ScanMemory {
     const count = this.#wasm.find_runs(from, Math.min(to, end), least, wide ? 1 : 0, open, begin, out.byteOffset);
     for (let i = 0; i < count; i++) {
       const at = out[2 * i] ?? 0;
-      hit(at, (out[2 * i + 1] ?? 0) - at);
+      if (!hit(at, (out[2 * i + 1] ?? 0) - at)) return;
     }
   }
 }

@@ -17,11 +17,7 @@ export function scannerOf(scan: Scan, memory: ScanMemory): Scanner {
   }
   const { bytes } = scan;
   memory.look({ bytes, mask: scan.mask ?? new Uint8Array(bytes.length).fill(0xff) });
-  return (from, to, end, hit) =>
-    memory.places(from, to, end, (at) => {
-      hit(at, bytes.length);
-      return true;
-    });
+  return (from, to, end, hit) => memory.places(from, to, end, (at) => hit(at, bytes.length));
 }
 
 /** Places in a window above which an expression is rather let loose on all of it. */
@@ -47,7 +43,7 @@ function regexScanner(source: string, flags: string, memory: ScanMemory): Scanne
       regex.lastIndex = at;
       const [found] = regex.exec(text) ?? [];
       if (found === undefined) continue;
-      hit(at, found.length);
+      if (!hit(at, found.length)) return;
       free = at + found.length;
     }
   };
@@ -60,7 +56,7 @@ function regexEverywhere(source: string, flags: string, memory: ScanMemory): Sca
     regex.lastIndex = from;
     for (let match = regex.exec(text); match !== null && match.index < to; match = regex.exec(text)) {
       if (match[0] === "") regex.lastIndex++;
-      else hit(match.index, match[0].length);
+      else if (!hit(match.index, match[0].length)) return;
     }
   };
 }

@@ -9,8 +9,14 @@ export interface Found {
   readonly hits: Float64Array<ArrayBuffer>;
   /** The context of all hits, one after the other; of strings the strings. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** More was found than was asked for, and left out. */
-  readonly more: boolean;
+  /** Where to go on: there is more than is held at once. Null: this is all. */
+  readonly rest: Rest | null;
+}
+
+/** The job, counted from the last {@link Searcher.finish}, and where in it the next hit begins; bytes in the block. */
+export interface Rest {
+  readonly job: number;
+  readonly from: number;
 }
 
 export const hitFields = 4;
@@ -19,9 +25,13 @@ export interface SearchLimits {
   /** Bytes of context before and after a hit. */
   readonly before: number;
   readonly after: number;
-  /** Hits at most from one {@link Searcher.finish} to the next. */
+  /** Hits at most from one {@link Searcher.finish} to the next, and {@link mostHits} at most; 1 at least. */
   readonly hits: number;
 }
+
+/** Hits that are held at most, and bytes of their context. */
+export const mostHits = 16384;
+const mostContext = 4 * 2 ** 20;
 
 /** Bytes that are searched at once: they stay in the processor's cache. */
 const windowBytes = 512 * 1024;
@@ -33,7 +43,10 @@ export interface Read {
   readonly target: Uint8Array;
 }
 
-/** Searches jobs window by window. The caller does the reads: `next`, the reads, `scan`, until `next` gives null. */
+/**
+ * Searches jobs window by window. The caller does the reads: `next`, the reads, `scan`, until `next` gives null. Where hits are many
+ * it stops, and `finish` tells where to go on.
+ */
 export class Searcher {
   readonly #scan: Scanner;
   readonly #isStrings: boolean;
@@ -49,7 +62,9 @@ export class Searcher {
   #high = 0;
   #hits: number[] = [];
   #contexts: Uint8Array[] = [];
-  #more = false;
+  #contextBytes = 0;
+  #begun = 0;
+  #rest: Rest | null = null;
 
   constructor(scan: Scan, limits: SearchLimits) {
     const reach = reachOf(scan);
@@ -64,6 +79,7 @@ export class Searcher {
   }
 
   begin(job: SearchJob): void {
+    this.#begun++;
     this.#job = job;
     this.#at = job.from;
     this.#end = job.from;
@@ -72,7 +88,7 @@ export class Searcher {
   /** The reads of the next window; null when the job is done. */
   next(): readonly Read[] | null {
     const job = this.#job;
-    if (job === null || this.#more) return null;
+    if (job === null || this.#rest !== null) return null;
     this.#at = this.#end;
     if (this.#at >= job.to) return null;
     this.#end = Math.min(job.to, this.#at + windowBytes);
@@ -86,28 +102,36 @@ export class Searcher {
     const bytes = this.#buffer.subarray(0, this.#high - low);
     this.#scan(this.#at - low, this.#end - low, bytes.length, (at, length) => {
       const offset = low + at;
-      if (offset + length <= job.data) return;
-      if (this.#hits.length >= this.#limits.hits * hitFields) {
-        this.#more = true;
-        return;
+      if (offset + length <= job.data) return true;
+      if (this.#isFull()) {
+        this.#rest = { job: this.#begun - 1, from: offset };
+        return false;
       }
       this.#keep(bytes, at, length, offset);
+      return true;
     });
   }
 
   /** What was found since the last time, in the jobs' order. */
   finish(): Found {
-    const bytes = new Uint8Array(this.#contexts.reduce((sum, { length }) => sum + length, 0));
+    const bytes = new Uint8Array(this.#contextBytes);
     let at = 0;
     for (const each of this.#contexts) {
       bytes.set(each, at);
       at += each.length;
     }
-    const found = { hits: new Float64Array(this.#hits), bytes, more: this.#more };
+    const found = { hits: new Float64Array(this.#hits), bytes, rest: this.#rest };
     this.#hits = [];
     this.#contexts = [];
-    this.#more = false;
+    this.#contextBytes = 0;
+    this.#begun = 0;
+    this.#rest = null;
     return found;
+  }
+
+  #isFull(): boolean {
+    const most = Math.min(this.#limits.hits, mostHits);
+    return this.#hits.length >= most * hitFields || this.#contextBytes >= mostContext;
   }
 
   #keep(bytes: Buffer, at: number, length: number, offset: number): void {
@@ -116,6 +140,7 @@ export class Searcher {
     const context = Uint8Array.from(bytes.subarray(at - before, end));
     this.#hits.push(offset, length, before, context.length);
     this.#contexts.push(context);
+    this.#contextBytes += context.length;
   }
 
   /** Plans the reads for the bytes [low, high), less what lies past a gap in the runs. */

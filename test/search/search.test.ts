@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { searchPages } from "../../src/operations/inside/search-pages.ts";
 import { type PatternOptions, parsePattern, type Scan } from "../../src/search/pattern.ts";
+import { planBlock } from "../../src/search/plan.ts";
+import { hitFields, mostHits, Searcher } from "../../src/search/searcher.ts";
 import { mapOf, PAGE } from "../machine/sample.ts";
 
 async function found(
@@ -85,6 +87,41 @@ describe("bytes", () => {
     const places = Array.from({ length: 17 }, (_, i) => (i + 1) * 2 ** 20 - (i % 15));
     for (const at of places) bytes.set(needle, at);
     expect(await found(bytes, parsePattern("over the border"))).toEqual(places.map((at) => [at, needle.length]));
+  });
+
+  test("at every place there is, a bounded number at a time", async () => {
+    const bytes = new Uint8Array(40 * PAGE).fill(0xff);
+    const scan = parsePattern("ffffffff", { as: "hex" });
+    const hits = await found(bytes, scan);
+    expect(hits.length).toBe(bytes.length - 3);
+    expect(hits.every(([at], i) => at === i)).toBe(true);
+
+    const map = mapOf([["ram", bytes]]);
+    const [block] = map.blocks;
+    if (block === undefined) throw new Error("no block");
+    const [job] = planBlock(map, block, { bytes: 3, zerosEnd: false });
+    if (job === undefined) throw new Error("no job");
+    const searcher = new Searcher(scan, { before: 0, after: 0, hits: 1e9 });
+    for (const part of [job, job]) {
+      searcher.begin(part);
+      for (let reads = searcher.next(); reads !== null; reads = searcher.next()) {
+        for (const { target } of reads) target.fill(0xff);
+        searcher.scan();
+      }
+    }
+    const { hits: held, rest } = searcher.finish();
+    expect(held.length).toBe(mostHits * hitFields);
+    expect(rest).toEqual({ job: 0, from: mostHits });
+  });
+
+  test("strings and expressions go on where they stopped", async () => {
+    const bytes = new Uint8Array(40 * PAGE);
+    for (let at = 0; at < bytes.length; at += 5) bytes.set([0x61, 0x62, 0x63, 0x64], at);
+    const expected = Array.from({ length: Math.floor(bytes.length / 5) }, (_, i) => [5 * i, 4]);
+    expect(expected.length).toBeGreaterThan(mostHits);
+    expect(await found(bytes, { kind: "strings", least: 4, utf16: false })).toEqual(expected);
+    for (const source of ["abc[a-d]", "[a]bcd", "(?<=^|\\0)abcd"])
+      expect(await found(bytes, parsePattern(source, { as: "regex" }))).toEqual(expected);
   });
 
   test("not across a page that the file does not have", async () => {

@@ -57,6 +57,7 @@ test.each<[string, Scan, number]>([
   ["UTF-16", parsePattern("wide Needle", { utf16: true, ignoreCase: true }), 69],
   ["an expression", parsePattern("needle [0-9]+!", { as: "regex" }), 69],
   ["an expression without a known start", parsePattern("[n]e{2}dle [0-9]+!", { as: "regex" }), 69],
+  ["a byte that stands in many places", parsePattern("41", { as: "hex" }), 100_000],
   ["strings", { kind: "strings", least: 9, utf16: false }, 70],
   ["strings in UTF-16", { kind: "strings", least: 9, utf16: true }, 70],
 ])("%s", async (_, scan, least) => {

@@ -4,7 +4,7 @@ import type { PageMap } from "../../pages/map.ts";
 import type { Store } from "../../pages/store.ts";
 import { reachOf, type Scan } from "../../search/pattern.ts";
 import { type Margins, planBlock, type SearchJob } from "../../search/plan.ts";
-import { type Found, hitFields, Searcher, type SearchLimits } from "../../search/searcher.ts";
+import { type Found, hitFields, type Rest, Searcher, type SearchLimits } from "../../search/searcher.ts";
 import { descriptorOf } from "../../storage/descriptor.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { type Descriptor, truncated } from "../../workers/tasks/compare.ts";
@@ -42,7 +42,7 @@ const worthThreads = 64 * 2 ** 20;
 
 /**
  * Gives every hit in the pages that hold data, in block order. Pages of zeros are not searched, but a hit may reach into them.
- * Memory: a few batches' plans, a window of 512 KiB a thread.
+ * Memory: a few batches' plans, a window of 512 KiB a thread, and of each batch under way {@link mostHits} hits.
  *
  * @throws `file.truncated`, `system.*`; the signal's reason
  */
@@ -117,7 +117,7 @@ async function* inOrder(
   engine: Engine,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<readonly [number, Found], void, undefined> {
-  const working: { readonly bytes: number; readonly found: Promise<Found> }[] = [];
+  const working: { readonly batch: Batch; readonly found: Promise<Found> }[] = [];
   try {
     for (let more = true; more || working.length > 0; ) {
       while (more && working.length < engine.depth) {
@@ -127,17 +127,30 @@ async function* inOrder(
         const found = engine.search(next.value.jobs, signal);
         // Awaited in its turn.
         found.catch(() => {});
-        working.push({ bytes: next.value.bytes, found });
+        working.push({ batch: next.value, found });
       }
       const first = working.shift();
       if (first === undefined) break;
-      const found = await first.found;
+      const { bytes } = first.batch;
+      let { jobs } = first.batch;
+      let found = await first.found;
       signal?.throwIfAborted();
-      yield [first.bytes, found];
+      // What is dense with hits is told in parts, one after the other.
+      for (; found.rest !== null; found = await engine.search(jobs, signal)) {
+        yield [0, found];
+        signal?.throwIfAborted();
+        jobs = jobsFrom(jobs, found.rest);
+      }
+      signal?.throwIfAborted();
+      yield [bytes, found];
     }
   } finally {
     await Promise.allSettled(working.map(({ found }) => found));
   }
+}
+
+function jobsFrom(jobs: readonly SearchJob[], { job, from }: Rest): readonly SearchJob[] {
+  return jobs.slice(job).map((each, i) => (i === 0 ? { ...each, from } : each));
 }
 
 interface Engine {
