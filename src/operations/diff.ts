@@ -1,4 +1,5 @@
 import type { Container, Snapshot } from "../containers/snapshot.ts";
+import type { BlockPair } from "../diff/plan.ts";
 import { dataBytes } from "../pages/count.ts";
 import { refuseSame } from "../storage/same-file.ts";
 import { type ConfigurationDifference, diffConfiguration } from "./diff/configuration.ts";
@@ -141,8 +142,10 @@ class DiffRun {
     try {
       for await (const difference of await this.#differences()) {
         list?.add(difference);
-        this.#tallies.at(-1)?.add(difference);
-        await this.#show(difference);
+        const tally = this.#tallies.at(-1);
+        if (tally === undefined) continue;
+        tally.add(difference);
+        await this.#show(tally.pair, difference);
       }
       await list?.commit();
     } catch (error) {
@@ -183,11 +186,11 @@ class DiffRun {
     return trust;
   }
 
-  async #show(difference: PageDifference): Promise<void> {
+  async #show(pair: BlockPair, difference: PageDifference): Promise<void> {
     const { hex = 0, signal } = this.#options;
     if (difference.kind === "unknown") return;
     for (let k = 0; k < difference.pages && this.#hex.length < hex; k++) {
-      this.#hex.push(await hexPage(this.#a.map, this.#b.map, difference, difference.first + k, signal));
+      this.#hex.push(await hexPage(this.#a.map, this.#b.map, pair, difference, difference.first + k, signal));
     }
   }
 

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FixedRamWriter } from "../../src/fixedram/writer.ts";
+import { hexPage } from "../../src/operations/diff/hex.ts";
 import { type DiffOptions, diff } from "../../src/operations/diff.ts";
 import { TargetFile } from "../../src/storage/target-file.ts";
 import { batch, configuration, meta, ramStart, tail } from "../fixedram/sample.ts";
+import { mapOf, PAGE } from "../machine/sample.ts";
 import { device, encode, failure, type Step } from "./synthetic.ts";
 
 let folder: string;
@@ -88,6 +90,22 @@ describe("diff", () => {
       expect((await failure(() => diff({ a, b, pagesOut }))).code).toBe("usage.same-file");
     expect([a, b].map((path, i) => before[i]?.equals(fs.readFileSync(path)))).toEqual([true, true]);
     expect(fs.readdirSync(folder).sort()).toEqual(["a.fram", "b.fram", "hard", "soft"]);
+  });
+
+  test("shows both blocks of one name whose pages have different sizes", async () => {
+    const mapWith = (pageSize: number, fill: number) => {
+      const { map } = { map: mapOf([["ram", new Uint8Array(4 * PAGE).fill(fill)]]) };
+      const blocks = map.blocks.map((block) => ({ ...block, pageSize, pages: block.length / pageSize }));
+      return { ...map, blocks };
+    };
+    const [left, right] = [mapWith(PAGE, 1), mapWith(2 * PAGE, 2)];
+    const [one, other] = [left.blocks[0] ?? null, right.blocks[0] ?? null];
+    const gone = { block: "ram", kind: "gone", first: 0, pages: 4 } as const;
+    const shown = await hexPage(left, right, { name: "ram", a: one, b: null }, gone, 3);
+    expect([shown.offset, shown.bytes]).toEqual([3 * PAGE, PAGE]);
+    const added = { block: "ram", kind: "added", first: 0, pages: 2 } as const;
+    const reread = await hexPage(left, right, { name: "ram", a: null, b: other }, added, 1);
+    expect([reread.offset, reread.bytes, reread.rows[0]?.a]).toEqual([2 * PAGE, 2 * PAGE, "00".repeat(16)]);
   });
 
   test("with a list that cannot be written leaves none behind", async () => {

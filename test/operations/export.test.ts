@@ -122,8 +122,9 @@ describe("export", () => {
   afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
 
   /** 100 pages, the memory map as recorded: a hole in the middle. Its devices have no CPU. */
-  async function write(): Promise<void> {
-    const writer = new FixedRamWriter(TargetFile.create(file), configuration(), ramStart(["pc.ram", 100], ["rom", 4]));
+  async function write(end = tail(), machine = configuration().machine): Promise<void> {
+    const record = { ...configuration(), machine };
+    const writer = new FixedRamWriter(TargetFile.create(file), record, ramStart(["pc.ram", 100], ["rom", 4]));
     const [ram, rom] = writer.blocks;
     if (ram === undefined || rom === undefined) throw new Error("no block");
     writer.writePages(
@@ -135,9 +136,10 @@ describe("export", () => {
       ]),
     );
     writer.writePages(batch(rom, [[0, 9]]));
-    writer.tail(tail());
+    writer.tail(end);
     await writer.finish({
       ...meta,
+      machine,
       memoryMap: [
         { start: 0, length: 60 * page, block: "pc.ram", offset: 0 },
         { start: 100 * page, length: 40 * page, block: "pc.ram", offset: 60 * page },
@@ -178,6 +180,40 @@ describe("export", () => {
       [100, 3],
       [200, 9],
     ]);
+  });
+
+  test("without a vmdesc, or with a vmcoreinfo device that is not understood, the note is searched for", async () => {
+    const right = linuxNote("6.1.0-now", uts, symbols);
+    const ram = memory((all) => right.copy(all, 5 * MiB));
+    const inside = new Inside(snapshotOf("pc-i440fx-7.2", [["pc.ram", ram]], [x86Section()]));
+    const { cpus } = inside;
+    const without = { ...inside.snapshot, vmdesc: null };
+    expect(await findVmcoreinfo(new Inside(without), cpus, {})).toMatchObject({ from: "search", address: 5 * MiB });
+    const odd = section("vmcoreinfo", 1, (b) => b.uint("has_vmcoreinfo", 1, 1).uint("vmcoreinfo.paddr", 16, 1));
+    expect(await find(ram, odd)).toEqual(["search", 5 * MiB, "6.1.0-now"]);
+
+    await write(tail(false));
+    const result = await to("elf");
+    expect(result.notices.map(({ code }) => code)).toEqual(["no-cpus", "no-vmcoreinfo"]);
+  });
+
+  test.each([
+    ["pc-q35-7.2", 62],
+    ["virt-7.2", 183],
+  ])("of %s names the machine in the ELF header without its CPUs", async (machine, number) => {
+    await write(tail(), machine);
+    await to("elf");
+    expect(fs.readFileSync(join(folder, "out.elf")).readUInt16LE(18)).toBe(number);
+  });
+
+  test.each(["virt", "sun4u"])("of a machine that is not known (%s) is no ELF file", async (machine) => {
+    await write(tail(), machine);
+    expect(await failure(() => to("elf"))).toMatchObject({
+      code: "stream.no-cpu",
+      details: { hint: expect.stringContaining("lime") },
+    });
+    expect(fs.readdirSync(folder)).toEqual(["guest.fram"]);
+    expect((await to("lime")).cpus).toBe(0);
   });
 
   test("takes another map, and says by what rules it went", async () => {

@@ -27,7 +27,7 @@ export async function run(invocation: Invocation): Promise<number> {
   const map = invocation.text("map");
   const cpu = cpuNumber(invocation);
   let begun = false;
-  const result = await around.operations.read({
+  const asked = around.operations.read({
     file: invocation.word(0),
     address,
     length,
@@ -45,7 +45,9 @@ export async function run(invocation: Invocation): Promise<number> {
       else stdout.write(form === "u64" ? wordLines(bytes, at) : dump.lines(bytes, at));
     },
   });
-  if (form === "hex" && !whole && !invocation.quiet) stdout.write(dump.end());
+  const result = await asked.finally(() => {
+    if (form === "hex" && !whole && !invocation.quiet) stdout.write(dump.end());
+  });
   const bytes = Buffer.concat(kept);
   if (result.map?.from === "rules")
     invocation.notice({ level: "note", code: "memory-map", message: `${result.map.note}.` });

@@ -1,3 +1,5 @@
+import type { BlockPair } from "../../diff/plan.ts";
+import type { RamBlock } from "../../pages/block.ts";
 import { ExtentKind, ExtentList } from "../../pages/extents.ts";
 import type { PageMap } from "../../pages/map.ts";
 import type { PageDifference } from "./pages.ts";
@@ -25,18 +27,19 @@ export interface HexRow {
   readonly b: string;
 }
 
-/** Reads both sides of one page and compares them row by row. What a map does not have reads as zeros. */
+/** Reads both sides of one page of a pair and compares them row by row. What a map does not have reads as zeros. */
 export async function hexPage(
   a: PageMap,
   b: PageMap,
+  pair: BlockPair,
   { block, kind }: PageDifference,
   page: number,
   signal?: AbortSignal,
 ): Promise<HexPage> {
-  const pageSize = [...a.blocks, ...b.blocks].find(({ name }) => name === block)?.pageSize ?? 0;
+  const pageSize = (pair.a ?? pair.b)?.pageSize ?? 0;
   const [left, right] = [
-    await readPage(a, block, page, pageSize, signal),
-    await readPage(b, block, page, pageSize, signal),
+    await readPage(a, pair.a, page, pageSize, signal),
+    await readPage(b, pair.b, page, pageSize, signal),
   ];
   const rows: HexRow[] = [];
   let bytes = 0;
@@ -52,14 +55,13 @@ export async function hexPage(
 
 async function readPage(
   map: PageMap,
-  name: string,
+  block: RamBlock | null,
   page: number,
   pageSize: number,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
   const bytes = Buffer.alloc(pageSize);
-  const block = map.blocks.find((each) => each.name === name && each.pageSize === pageSize);
-  if (block === undefined || page >= block.pages) return bytes;
+  if (block === null || page >= block.pages) return bytes;
   const list = new ExtentList(1);
   map.extents(block.index, page, 1, list);
   const store = map.stores[list.store[0] ?? 0];

@@ -6,6 +6,7 @@ import { LimeWriter } from "../../lime/writer.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import { type KernelImage, kernelImage } from "../../machine/kernel-image.ts";
 import { joinRanges, type PhysicalRange } from "../../machine/memory-map.ts";
+import { machineKind } from "../../machine/rules.ts";
 import { kernelOffset } from "../../machine/vmcoreinfo.ts";
 import { copyPages } from "../../pages/copy.ts";
 import { dataBytes } from "../../pages/count.ts";
@@ -104,6 +105,10 @@ export class ExportRun {
       return inside.cpus;
     } catch (error) {
       if (!(error instanceof FixedramError && error.code.startsWith("stream."))) throw error;
+      if (elfMachine([], inside.snapshot.configuration.machine) === null) {
+        const hint = "An ELF file says what machine it is for, and that is not known either: --format lime or raw.";
+        throw new FixedramError(error.code, error.message, { ...error.details, hint }, { cause: error });
+      }
       const text = `The CPUs' registers cannot be read, and are left out: ${error.details.said ?? error.message}`;
       this.#reporter.note("warning", "no-cpus", text);
       return [];
@@ -123,7 +128,7 @@ export class ExportRun {
   }
 
   async #writeImage(snapshot: Snapshot, facts: Facts, file: TargetFile): Promise<void> {
-    const writer = this.#writer(facts, file);
+    const writer = this.#writer(facts, snapshot.configuration.machine, file);
     this.#state.total = await dataBytes(snapshot.map, this.#options.signal);
     this.#state.bytes = 0;
     this.#reporter.enter("ram");
@@ -131,7 +136,7 @@ export class ExportRun {
     writer.complete();
   }
 
-  #writer({ ranges, cpus, vmcoreinfo, kernel }: Facts, file: TargetFile): Writer {
+  #writer({ ranges, cpus, vmcoreinfo, kernel }: Facts, machineType: string, file: TargetFile): Writer {
     switch (this.#format) {
       case "raw":
         return new RawPhysicalWriter(file, ranges);
@@ -139,7 +144,7 @@ export class ExportRun {
         return new LimeWriter(file, ranges);
       default: {
         const notes = [...cpuNotes(cpus), ...(vmcoreinfo === null ? [] : [vmcoreinfo.note])];
-        const machine = cpus[0]?.arch === "aarch64" ? ElfMachine.aarch64 : ElfMachine.x86_64;
+        const machine = elfMachine(cpus, machineType) ?? ElfMachine.x86_64;
         return new ElfWriter(file, { machine, ranges, notes, kernel });
       }
     }
@@ -186,6 +191,16 @@ export class ExportRun {
       notices: this.#reporter.notices,
     };
   }
+}
+
+/** By its CPUs, else by QEMU's machine type; null when neither tells. */
+function elfMachine(cpus: readonly Cpu[], machineType: string): number | null {
+  const [cpu] = cpus;
+  if (cpu !== undefined) return cpu.arch === "aarch64" ? ElfMachine.aarch64 : ElfMachine.x86_64;
+  const kind = machineKind(machineType);
+  // ARM's has a version; that of other architectures is `virt` alone.
+  if (kind === null || machineType === "virt") return null;
+  return kind === "virt" ? ElfMachine.aarch64 : ElfMachine.x86_64;
 }
 
 function sentence(text: string): string {

@@ -49,7 +49,17 @@ export async function findVmcoreinfo(
 }
 
 /** Address that the guest wrote to fw_cfg's etc/vmcoreinfo: QEMU's docs/specs/vmcoreinfo.rst, hw/misc/vmcoreinfo.c. */
-function toldByDevice({ sections }: Inside): number | null {
+function toldByDevice(inside: Inside): number | null {
+  try {
+    return addressTold(inside);
+  } catch (error) {
+    // No vmdesc, or not the fields that are known: then it is searched for.
+    if (error instanceof FixedramError && error.code.startsWith("stream.")) return null;
+    throw error;
+  }
+}
+
+function addressTold({ sections }: Inside): number | null {
   const state = sections.find("vmcoreinfo")?.state ?? null;
   const [has, format] = ["has_vmcoreinfo", "vmcoreinfo.guest_format"].map((name) => integerOr(state, name, 0n));
   const address = integerOr(state, "vmcoreinfo.paddr", null);

@@ -44,16 +44,38 @@ export async function read(options: ReadOptions): Promise<ReadResult> {
     const buffer = new Uint8Array(Math.min(length, pieceBytes));
     for (let done = 0; done < length; ) {
       signal?.throwIfAborted();
-      // Pieces end at multiples of their size, so that a page at a time is left out, not a part of one, when one is missing.
+      // Pieces end at multiples of their size, and so at page borders.
       const at = address + BigInt(done);
       const room = pieceBytes - Number(at % BigInt(pieceBytes));
       const piece = buffer.subarray(0, Math.min(room, length - done));
-      await plan.read(at, piece);
+      try {
+        await plan.read(at, piece);
+      } catch (error) {
+        signal?.throwIfAborted();
+        const count = error instanceof FixedramError ? await readBefore(plan, at, piece) : 0;
+        if (count > 0) await onBytes(piece.subarray(0, count), at);
+        throw error;
+      }
       await onBytes(piece, at);
       done += piece.length;
     }
     return { path: file, address: `0x${address.toString(16)}`, length, ...plan.said() };
   });
+}
+
+/** Reads what lies before the first byte that can't be read, in ever smaller steps; how many bytes. */
+async function readBefore(plan: Plan, at: bigint, piece: Uint8Array): Promise<number> {
+  let done = 0;
+  for (let step = pieceBytes / 4; step >= 1; step /= 4) {
+    try {
+      for (; done + step <= piece.length; done += step) {
+        await plan.read(at + BigInt(done), piece.subarray(done, done + step));
+      }
+    } catch (error) {
+      if (!(error instanceof FixedramError)) throw error;
+    }
+  }
+  return done;
 }
 
 interface Plan {

@@ -58,6 +58,31 @@ describe("a migration stream on disk", () => {
     });
   });
 
+  test.each([
+    ["physical", 0x1000n, 0x20000, "0+16K=pc.ram", 0x3000],
+    ["physical", 0xfffn, 0x5000, "0+16K=pc.ram", 0x3001],
+    ["block", 0xfff0n, 64, undefined, 16],
+  ] as const)(
+    "gives what lies before a byte that can't be read (%s %i, %i bytes)",
+    async (space, address, length, map, given) => {
+      const pieces: Uint8Array[] = [];
+      const asked = read({
+        file: file(stream),
+        address,
+        length,
+        ...(map === undefined ? {} : { map }),
+        space: space === "block" ? { block: "pc.ram" } : space,
+        onBytes: (bytes) => void pieces.push(bytes.slice()),
+      });
+      await expect(asked).rejects.toMatchObject({
+        code: space === "block" ? "usage.past-the-block" : "usage.no-memory",
+      });
+      const all = Buffer.concat(pieces);
+      expect(all.length).toBe(given);
+      if (address === 0x1000n) expect([all[0], all[0x1000], all[0x2000]]).toEqual([0x11, 0x22, 0]);
+    },
+  );
+
   test("has devices, and says which it has not", async () => {
     const path = file(stream);
     const { devices: all } = await devices({ file: path });
