@@ -189,7 +189,7 @@ describe("export", () => {
     const { cpus } = inside;
     const without = { ...inside.snapshot, vmdesc: null };
     expect(await findVmcoreinfo(new Inside(without), cpus, {})).toMatchObject({ from: "search", address: 5 * MiB });
-    const odd = section("vmcoreinfo", 1, (b) => b.uint("has_vmcoreinfo", 1, 1).uint("vmcoreinfo.paddr", 16, 1));
+    const odd = section("vmcoreinfo", 1, (b) => b.struct("has_vmcoreinfo", "odd", (inner) => inner.uint("x", 1, 1)));
     expect(await find(ram, odd)).toEqual(["search", 5 * MiB, "6.1.0-now"]);
 
     await write(tail(false));
