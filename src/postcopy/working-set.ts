@@ -30,7 +30,7 @@ const schema = v.object({
 });
 
 /** Runs that are kept: what a guest touches in its first seconds has far fewer. */
-export const maxRuns = 2 ** 20;
+export const maxRuns = 2 ** 18;
 /** Bytes of a file with a working set; it is refused above. */
 export const maxWorkingSetBytes = 32 * 2 ** 20;
 

@@ -203,6 +203,39 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     expect(again.error.code).toBe("qemu.not-paused");
   });
 
+  test("told to end, an attached guest's page server goes on by itself: at a hang-up, and at the first Ctrl-C of recover", async () => {
+    const scene = await saved(one);
+    const { before, file } = scene;
+    const { waiting, ended, pid, server, stderr } = await attachLazily(scene);
+    const first = server() ?? 0;
+    process.kill(pid, "SIGHUP");
+    const run = await ended;
+    expect(run.code, run.stdout).toBe(129);
+    expect(stderr()).toContain(`page server ${first}`);
+    expect(isRunning(first)).toBe(true);
+    // Not so early that QEMU answers nobody: see the test before.
+    const { qmpPath } = waiting;
+    await expect.poll(() => paused(qmpPath).catch(() => ""), { timeout: 20_000 }).toBe("postcopy-active");
+    process.kill(first, "SIGKILL");
+    await expect.poll(() => paused(qmpPath), { timeout: 10_000 }).toBe("postcopy-paused");
+    const recover = startFixedram(["recover", file, "--qmp", qmpPath, "--json", "--push-rate", "20M", "--around", "1"]);
+    let said = "";
+    let second = 0;
+    recover.child.stderr.on("data", (text: string) => {
+      said += text;
+      const found = childrenOf(recover.child.pid ?? -1).find((each) => commandOf(each).includes("lazy/server"));
+      if (second !== 0 || found === undefined || !/"phase":"load","bytes":[1-9]/.test(said)) return;
+      second = found;
+      recover.child.kill("SIGINT");
+    });
+    const stopped = await recover.ended;
+    expect(stopped.code, stopped.stdout + said).toBe(130);
+    expect(said).toContain(`page server ${second}`);
+    await expect.poll(() => isRunning(second), { timeout: 30_000 }).toBe(false);
+    expect(await paused(qmpPath)).toBe("completed");
+    expectWell(await waiting.verdict(), before);
+  });
+
   test("QEMU is killed: said, and the file is as it was", async () => {
     const scene = await saved(one);
     const digest = await sha256(scene.file);

@@ -1,9 +1,9 @@
-import { closeSync, constants, openSync, writeSync } from "node:fs";
-import { ExitCode, systemError } from "../../errors.ts";
+import { ExitCode } from "../../errors.ts";
 import type { ResumeOptions } from "../../operations/resume.ts";
 import type { Activity, LazyResumeOptions, LazyRunning } from "../../operations/resume-lazy.ts";
 import type { ResumeViewer } from "../../viewer/live-resume.ts";
 import type { Invocation } from "../command.ts";
+import { type Events, openEvents } from "../events.ts";
 import { duration } from "../render/format.ts";
 import { lazyText } from "../render/resume-lazy.ts";
 import { signalExitCode } from "../terminal.ts";
@@ -14,7 +14,8 @@ import { confirm } from "./resume.ts";
 export async function runLazy(invocation: Invocation, options: ResumeOptions): Promise<number> {
   const { operations } = invocation.around;
   const { file, offset, bigEndian } = options;
-  const events = eventsOf(invocation);
+  const path = invocation.text("events");
+  const events = path === undefined ? null : openEvents(path, file);
   let viewer: ResumeViewer | null = null;
   try {
     viewer = await beginView(invocation, (listen) =>
@@ -31,7 +32,11 @@ export async function runLazy(invocation: Invocation, options: ResumeOptions): P
     viewer?.failed(error);
     throw error;
   } finally {
-    events?.close();
+    const lost = events?.close() ?? 0;
+    if (lost > 0) {
+      const message = `${lost} events are missing: whoever reads them was too slow.`;
+      invocation.notice({ level: "warning", code: "events-lost", message });
+    }
     await viewer?.close();
   }
 }
@@ -104,41 +109,11 @@ function tellRunning(invocation: Invocation, { runState, times, process: started
 /** What Ctrl-C would mean now. */
 function explain(invocation: Invocation, ours: boolean): void {
   const then = ours
-    ? "Once more ends QEMU, and with it the guest; the snapshot stays as it is."
-    : "Once more ends the page server: the guest then stands still at the next page that it lacks, until fixedram recover.";
+    ? "Once more ends QEMU, and with it the guest (now, if QEMU is on this terminal and got Ctrl-C too); the snapshot stays as it is."
+    : "Once more ends fixedram, and leaves the page server to bring the rest by itself.";
   invocation.notice({
     level: "warning",
     code: "pages-outstanding",
     message: `The guest still needs pages from the file. Wait until all of its memory is in. ${then}`,
   });
-}
-
-interface Events {
-  readonly write: (batch: readonly Activity[]) => void;
-  close(): void;
-}
-
-/** One line for each: `{"time":..., "kind":"fault","block":0,"page":17,"pages":1,"took":23}`. */
-function eventsOf(invocation: Invocation): Events | null {
-  const path = invocation.text("events");
-  if (path === undefined) return null;
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
-  } catch (error) {
-    throw systemError(error, path, "Opening the file for events");
-  }
-  return {
-    write: (batch) => {
-      const lines = batch.map(([kind, block, page, pages, time, took]) =>
-        JSON.stringify({ time: Math.round(time * 1000) / 1000, kind, block, page, pages, took: Math.round(took) }),
-      );
-      try {
-        writeSync(fd, `${lines.join("\n")}\n`);
-      } catch {
-        // Whoever read them has gone.
-      }
-    },
-    close: () => closeSync(fd),
-  };
 }

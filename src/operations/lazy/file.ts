@@ -24,7 +24,7 @@ export interface LazyFile {
   readonly snapshot: Snapshot;
   readonly keeper: ServerKeeper;
   readonly key: string;
-  /** Ends the page server too. */
+  /** Ends the page server too, but for one that was left to itself (keeper.leave). */
   close(): Promise<void>;
 }
 

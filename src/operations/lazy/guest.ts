@@ -213,7 +213,11 @@ export class LazyGuest {
       if (qemu !== null) removeNote(qemu);
       return running && started !== null ? withEnd(failure) : failure;
     }
-    if (running) return waiting(failure);
+    if (load?.running === true) {
+      return (await leftAlone(load, this.#serving.file, this.#options.signal, this.#reporter))
+        ? failure
+        : waiting(failure);
+    }
     if (before !== null) {
       // Its main thread may be waiting for a page that never comes.
       const restored = await within(
@@ -254,6 +258,24 @@ export async function setLazy(
       throw noUserfaultfd(error.details.said ?? error.message, qemu);
     }
   }
+}
+
+/**
+ * Told to end while a guest that is not ours still lacks pages: its page server, if one is at work, goes on by itself.
+ *
+ * @returns whether it does
+ */
+export async function leftAlone(
+  load: Pick<LazyLoad, "handedOver" | "serverPid">,
+  { keeper }: Pick<LazyFile, "keeper">,
+  signal: AbortSignal | undefined,
+  reporter: Pick<Reporter, "note">,
+): Promise<boolean> {
+  if (signal?.aborted !== true || !(await load.handedOver())) return false;
+  keeper.leave();
+  const message = `The guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, and ends then. QEMU's migration settings stay as they are.`;
+  reporter.note("warning", "page-server-stays", message);
+  return true;
 }
 
 /** What QEMU counted, or the sum of what the faults took. */

@@ -9,6 +9,7 @@ export class ServerKeeper {
   readonly #fd: number;
   #file: HeldFile | null = null;
   #server: PageServer;
+  #left = false;
   /** Servers that were started in the place of one that ended. */
   restarts = 0;
 
@@ -60,10 +61,12 @@ export class ServerKeeper {
   }
 
   async stop(): Promise<void> {
-    await this.#server.stop();
+    if (!this.#left) await this.#server.stop();
   }
 
+  /** What is under way goes on by itself; stop() ends it no more. */
   leave(): void {
+    this.#left = true;
     this.#server.leave();
   }
 }

@@ -14,6 +14,8 @@ const LOOK = 5;
 const NOTICE_TIME = 10_000;
 /** Milliseconds that QEMU gets for an answer: its main thread may be waiting for a page. */
 const ANSWER_TIME = 250;
+/** Milliseconds that a page server which is just taking over gets, before it is left to itself. */
+const HAND_OVER_TIME = 3000;
 /** Recoveries in a row after which not one byte more had come. */
 const MOST_IN_VAIN = 10;
 
@@ -72,6 +74,8 @@ export class LazyLoad {
   #settled: number | null = null;
   #recoveries = 0;
   #running = false;
+  /** The page server that is followed has QEMU's connection. */
+  #atWork = false;
   #missing: number | null = null;
 
   constructor(
@@ -135,7 +139,7 @@ export class LazyLoad {
         this.#follow(this.#server);
         this.#server.serve({ ...this.#job, mode: "begin", socket: path }, (message) => this.#hear(message));
         await this.#until(() => {
-          if (signal?.aborted === true) throw signal.reason;
+          if (signal?.aborted === true && !this.#bound) throw signal.reason;
           return this.#running || this.#loaded || this.#over();
         });
         if (!this.#running && this.#loaded) await this.#untilIn(signal);
@@ -146,6 +150,25 @@ export class LazyLoad {
     } finally {
       signal?.removeEventListener("abort", abort);
     }
+  }
+
+  /** A QEMU that is not ours has the package, and will run the guest whatever becomes of us: it is seen to that. */
+  get #bound(): boolean {
+    return this.#atWork && this.#destination.started === null;
+  }
+
+  /**
+   * Before we end, and the guest does not. One that is just taking over is waited for, for then its socket is still needed.
+   *
+   * @returns whether a page server is at work that brings the guest the rest, or it has everything
+   */
+  async handedOver(): Promise<boolean> {
+    for (const since = performance.now(); performance.now() - since < HAND_OVER_TIME; await pause(LOOK)) {
+      if (this.#shut !== null) return true;
+      if (this.#gone || (this.#failure !== null && !isLoss(this.#failure))) return false;
+      if (this.#atWork && this.#serverEnd === null && this.#failure === null) return true;
+    }
+    return false;
   }
 
   /** The page server ended before it had connected: QEMU still listens, and can be served by another. */
@@ -230,10 +253,15 @@ export class LazyLoad {
 
   #hear(message: FromServer): void {
     switch (message.say) {
+      case "packaged":
+        this.#atWork = true;
+        break;
       case "loaded":
+        this.#atWork = true;
         this.#loaded = true;
         break;
       case "recovered":
+        this.#atWork = true;
         this.#missing ??= message.missing;
         return;
       case "status":
@@ -261,6 +289,7 @@ export class LazyLoad {
     this.#server = server;
     this.#serverEnd = null;
     this.#failure = null;
+    this.#atWork = false;
     void server.ended.then((end) => {
       if (this.#server !== server) return;
       this.#serverEnd = serverLost(end);
@@ -320,7 +349,7 @@ export class LazyLoad {
   /** A guest that stays paused says so in no event. */
   async #untilIn(signal?: AbortSignal): Promise<void> {
     for (;;) {
-      signal?.throwIfAborted();
+      if (!this.#bound) signal?.throwIfAborted();
       if (this.#over() || this.#running) return;
       const { status } = await queryStatus(this.#destination.client).catch(() => ({ status: "inmigrate" }));
       if (status !== "inmigrate") return this.#run();

@@ -13,7 +13,7 @@ import type { RecoverOptions, RecoverResult } from "../recover.ts";
 import { Reporter } from "../reporter.ts";
 import type { Destination } from "../resume/destination.ts";
 import { type LazyFile, openLazyFile } from "./file.ts";
-import { abortable, usualAround } from "./guest.ts";
+import { abortable, leftAlone, usualAround } from "./guest.ts";
 import { hostPageSize } from "./host-pages.ts";
 import { LazyLoad } from "./load.ts";
 import { type LazyNote, readNote, removeNote } from "./note.ts";
@@ -33,6 +33,7 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
   const folder = makePrivateFolder(options.socketDir);
   let file: LazyFile | null = null;
   let sockets: PrivateFolder | null = null;
+  let load: LazyLoad | null = null;
   const address = parseQmpAddress(options.qmp);
   const client = await connectQmp(address, { outOfBand: true, ...(signal === undefined ? {} : { signal }) });
   try {
@@ -43,14 +44,14 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
     const job = await jobOf(options, client, file, note);
     reporter.enter("load");
     sockets = makeMeetingFolder(qemu, options.socketDir).folder;
-    const load = new LazyLoad(attached(client, qemu), file.keeper, job, sockets, {
+    load = new LazyLoad(attached(client, qemu), file.keeper, job, sockets, {
       onStatus: (now) => {
         status = now;
         reporter.report();
       },
       onNotice: reporter.notice,
     });
-    await load.recover();
+    await abortable(load.recover(), signal);
     const end = await abortable(load.complete(), signal);
     reporter.enter("finish");
     if (note !== null && qemu !== null) {
@@ -69,6 +70,9 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
       recoveries: end.recoveries,
       notices: reporter.notices,
     };
+  } catch (error) {
+    if (load !== null && file !== null) await leftAlone(load, file, signal, reporter);
+    throw error;
   } finally {
     await file?.close();
     client.close();

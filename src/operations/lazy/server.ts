@@ -47,6 +47,8 @@ class Server {
   #opened: Promise<ServedFile> | null = null;
   /** Guests of the main thread. */
   #own = 0;
+  /** Guests asked for whose end has not come, those that wait for the file to be open too. */
+  #asked = 0;
 
   take(message: ToServer): void {
     if (message.ask === "stop") process.exit(0);
@@ -75,6 +77,13 @@ class Server {
   }
 
   async #serve(job: ServeJob): Promise<void> {
+    this.#asked++;
+    await this.#toItsEnd(job);
+    this.#asked--;
+    if (!process.connected) this.orphaned();
+  }
+
+  async #toItsEnd(job: ServeJob): Promise<void> {
     const file = this.#file;
     const opened = await this.#opened?.catch(() => null);
     if (file === null || !opened) return;
@@ -84,7 +93,6 @@ class Server {
       await serveGuest(opened, job, say, this.#gate.push);
       this.#own--;
     } else await helper.serve(job);
-    if (!process.connected) this.orphaned();
   }
 
   /** The thread with the fewest guests; null: this one. */
@@ -102,7 +110,7 @@ class Server {
   /** Nobody is left to ask for more: what is under way is brought to its end, and held by nobody. */
   orphaned(): void {
     this.#push();
-    if (this.#own === 0 && this.#helpers.every(({ guests }) => guests === 0)) process.exit(0);
+    if (this.#asked === 0) process.exit(0);
   }
 }
 

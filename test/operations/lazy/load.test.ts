@@ -3,6 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { FixedramError } from "../../../src/errors.ts";
+import type { LazyFile } from "../../../src/operations/lazy/file.ts";
+import { leftAlone } from "../../../src/operations/lazy/guest.ts";
 import { LazyLoad, type ServerSource } from "../../../src/operations/lazy/load.ts";
 import type { ServerEnd } from "../../../src/operations/lazy/page-server.ts";
 import type { FromServer, ServeJob, ServeStatus } from "../../../src/operations/lazy/protocol.ts";
@@ -86,6 +89,55 @@ async function waiting(): Promise<FakeQemu> {
   qemu.state.runState = "inmigrate";
   return qemu;
 }
+
+describe("a lazy load of a QEMU that is not ours, told to end", () => {
+  test("before the package is out: it ends; after that it sees the guest run, and the page server goes on by itself", async () => {
+    const told = new FixedramError("interrupted.signal", "ended by SIGHUP");
+    const early = new AbortController();
+    const one = await scene(await waiting(), [() => early.abort(told)]);
+    expect((await failure(() => one.load.begin(early.signal))).code).toBe("interrupted.signal");
+
+    const late = new AbortController();
+    const qemu = await waiting();
+    const two = await scene(qemu, [
+      (server) => {
+        server.say({ say: "packaged", guest: 0 });
+        late.abort(told);
+        setTimeout(() => runs(qemu), 30);
+      },
+    ]);
+    await two.load.begin(late.signal);
+    const left: string[] = [];
+    const file = { keeper: { leave: () => left.push("left") } } as unknown as Pick<LazyFile, "keeper">;
+    const notes = { note: (level: string, code: string) => void left.push(`${level} ${code}`) };
+    expect(await leftAlone(two.load, file, undefined, notes)).toBe(false);
+    expect(left).toEqual([]);
+    expect(await leftAlone(two.load, file, late.signal, notes)).toBe(true);
+    expect(left).toEqual(["left", "warning page-server-stays"]);
+  });
+
+  test("while a page server takes over: it is waited for; when QEMU is gone nothing goes on", async () => {
+    const qemu = await waiting();
+    const { load, servers } = await scene(qemu, [
+      (server) => {
+        runs(qemu);
+        setTimeout(() => {
+          qemu.state.migration = "postcopy-paused";
+          server.end({ code: null, signal: "SIGKILL" });
+        }, 20);
+      },
+      (server) => setTimeout(() => server.say({ say: "recovered", guest: 0, missing: 80 }), 50),
+    ]);
+    await load.begin();
+    const complete = load.complete();
+    await servers[0]?.ended;
+    expect(await load.handedOver()).toBe(true);
+    expect(servers[1]?.jobs).toHaveLength(1);
+    await qemu.server.close();
+    expect((await failure(() => complete)).code).toBe("qemu.died");
+    expect(await load.handedOver()).toBe(false);
+  });
+});
 
 describe("a lazy load", () => {
   test("runs, and is complete with the destination's word", async () => {
