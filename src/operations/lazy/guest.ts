@@ -13,6 +13,7 @@ import { savedRunState } from "../../stream/global-state.ts";
 import type { Reporter } from "../reporter.ts";
 import { requireDisks } from "../resume/choose.ts";
 import type { Destination } from "../resume/destination.ts";
+import { requireRunning } from "../resume/load.ts";
 import { loadFailure } from "../resume/load-failure.ts";
 import { runAsLibvirtWould } from "../resume/ran.ts";
 import type { LazyResumeOptions, LazyResumeResult, LazyTimes } from "../resume-lazy.ts";
@@ -94,6 +95,7 @@ export class LazyGuest {
       const running = this.#reporter.elapsed - ready;
       const asIs = this.#options.command?.includes("-S") ?? false;
       const wish = { paused: this.#options.paused === true, asIs };
+      await this.#requireRunning(destination);
       await runAsLibvirtWould(client, file.snapshot, wish, this.#reporter.notice);
       const runState = (await queryStatus(client)).status;
       this.#options.onRunning?.({
@@ -159,6 +161,16 @@ export class LazyGuest {
     return { before, job, version: facts.version.text };
   }
 
+  /** A QEMU of ours is ended. In another's the guest is loaded all the same: it can run when the disk is free. */
+  async #requireRunning(destination: Destination): Promise<void> {
+    try {
+      await requireRunning(this.#serving.file.snapshot, destination);
+    } catch (error) {
+      if (destination.started !== null || !isNotLoaded(error)) throw error;
+      this.#reporter.note("warning", "not-running", `${error.message}. ${error.details.hint ?? ""}`);
+    }
+  }
+
   #workset(): { readonly prefetch: string | null; readonly record: string | null } {
     const path = workingSetPath(this.#options);
     if (path === null) return { prefetch: null, record: null };
@@ -211,7 +223,7 @@ export class LazyGuest {
     if (started !== null || client.closed) {
       await destination.giveUp();
       if (qemu !== null) removeNote(qemu);
-      return running && started !== null ? withEnd(failure) : failure;
+      return running && started !== null && !isNotLoaded(failure) ? withEnd(failure) : failure;
     }
     if (load?.running === true) {
       return (await leftAlone(load, this.#serving.file, this.#options.signal, this.#reporter))
@@ -309,6 +321,11 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined):
     signal.addEventListener("abort", abort, { once: true });
     work.then(done, fail).finally(() => signal.removeEventListener("abort", abort));
   });
+}
+
+/** QEMU's own verdict: no page was missing. */
+function isNotLoaded(error: unknown): error is FixedramError {
+  return error instanceof FixedramError && error.code === "qemu.load-failed";
 }
 
 function withEnd(error: unknown): unknown {

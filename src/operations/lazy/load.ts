@@ -4,7 +4,7 @@ import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import { queryMigrate, queryStatus } from "../../qmp/commands.ts";
 import type { Notice } from "../progress.ts";
 import type { Destination } from "../resume/destination.ts";
-import { incoming } from "../resume/load.ts";
+import { incoming, notRunning } from "../resume/load.ts";
 import { type PageServer, serverLost } from "./page-server.ts";
 import type { Activity, FromServer, ServeJob, ServeStatus } from "./protocol.ts";
 
@@ -61,6 +61,7 @@ export class LazyLoad {
   readonly #job: Omit<ServeJob, "mode" | "socket">;
   readonly #folder: PrivateFolder;
   readonly #handlers: LoadHandlers;
+  readonly #settle: number;
   #server: Server;
   #serverEnd: FixedramError | null = null;
   #failure: FixedramError | null = null;
@@ -78,13 +79,16 @@ export class LazyLoad {
   #atWork = false;
   #missing: number | null = null;
 
+  /** @param settle milliseconds that a QEMU which has the device state may take to leave `inmigrate` */
   constructor(
     destination: Destination,
     keeper: ServerSource,
     job: Omit<ServeJob, "mode" | "socket">,
     folder: PrivateFolder,
     handlers: LoadHandlers,
+    settle = NOTICE_TIME,
   ) {
+    this.#settle = settle;
     this.#destination = destination;
     this.#keeper = keeper;
     this.#job = job;
@@ -346,13 +350,17 @@ export class LazyLoad {
     }
   }
 
-  /** A guest that stays paused says so in no event. */
+  /** A guest that stays paused says so in no event. Newer QEMUs (10.0) stay in `inmigrate` when another process has a disk. */
   async #untilIn(signal?: AbortSignal): Promise<void> {
+    let since: number | null = null;
     for (;;) {
       if (!this.#bound) signal?.throwIfAborted();
       if (this.#over() || this.#running) return;
       const { status } = await queryStatus(this.#destination.client).catch(() => ({ status: "inmigrate" }));
       if (status !== "inmigrate") return this.#run();
+      // From the first answer: before it, QEMU's main thread was at work.
+      since ??= performance.now();
+      if (performance.now() - since > this.#settle) throw notRunning(status);
       await pause(1);
     }
   }

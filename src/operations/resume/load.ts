@@ -8,9 +8,11 @@ import type { ExtentVisitor } from "../../pages/plan.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
 import type { QmpClient, QmpEvent } from "../../qmp/client.ts";
 import { queryMigrate, queryStatus } from "../../qmp/commands.ts";
+import { savedRunState } from "../../stream/global-state.ts";
 import type { SharedFile } from "../../workers/page-reader.ts";
 import { WorkerPool } from "../../workers/pool.ts";
 import { ChannelSender } from "./channels.ts";
+import type { Destination } from "./destination.ts";
 
 /** Milliseconds that a QEMU which has loaded a guest may take to leave `inmigrate`; it does both in one go. */
 const SETTLE = 5000;
@@ -21,6 +23,21 @@ export function notRunning(status: string): FixedramError {
     found: `run state ${status}`,
     hint: "Another QEMU may still use one of its disks: end that one. QEMU's own messages tell more.",
   });
+}
+
+/**
+ * Older QEMUs (7.2) leave a guest paused whose disk is locked by another process, and report no more than that.
+ *
+ * @throws FixedramError `qemu.load-failed`: the guest ran when it was saved, and nobody asked for it to be paused
+ */
+export async function requireRunning(
+  { devices }: Pick<Snapshot, "devices">,
+  { client, started, process, paused }: Pick<Destination, "client" | "started" | "process" | "paused">,
+): Promise<void> {
+  const held = paused || (started === null && process?.argv.includes("-S") !== false);
+  if (held || savedRunState(devices) !== "running") return;
+  const { status } = await queryStatus(client);
+  if (status === "paused") throw notRunning(status);
 }
 
 /** Reads: QEMU has everything, and the guest is in the state it was saved in. Sends nothing itself. */

@@ -10,7 +10,6 @@ import type { QmpClient } from "../../qmp/client.ts";
 import { cont, queryStatus, setMigrateCapabilities, setMigrateParameters, stop } from "../../qmp/commands.ts";
 import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
 import { capabilitiesOf } from "../../stream/configuration.ts";
-import { savedRunState } from "../../stream/global-state.ts";
 import { openSnapshot } from "../open.ts";
 import type { Progress } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
@@ -19,7 +18,7 @@ import { sharedFiles } from "./channels.ts";
 import { chooseDestination, recordOf, requireDisks, requireOneWay } from "./choose.ts";
 import { compareDestination } from "./compare.ts";
 import type { Destination } from "./destination.ts";
-import { LoadWatch, loadFromFile, loadFromStream, loadOnChannels, notRunning } from "./load.ts";
+import { LoadWatch, loadFromFile, loadFromStream, loadOnChannels, requireRunning } from "./load.ts";
 import { loadFailure } from "./load-failure.ts";
 import { runAsLibvirtWould } from "./ran.ts";
 import { chooseTransport, otherLength, type TransportChoice, zeroPagesWanted } from "./transport.ts";
@@ -99,7 +98,7 @@ export class ResumeRun {
       if (this.#options.paused === true) await stop(client);
       await this.#settings(destination, choice);
       await this.#feed(snapshot, destination, facts, choice, new LoadWatch(client));
-      await this.#requireRunning(snapshot, destination);
+      await requireRunning(snapshot, destination);
     } catch (error) {
       // A QEMU that is not ours may wait on, and should wait as it did before. Its own words come first (loadFailure).
       if (destination.started === null && !client.closed) await this.#leaveAsFound(client, before);
@@ -148,14 +147,6 @@ export class ResumeRun {
       meta,
     };
     for (const notice of compareDestination(saved, here)) this.#reporter.notice(notice);
-  }
-
-  /** Older QEMUs (7.2) leave a guest paused whose disk is locked by another process, and report no more than that. */
-  async #requireRunning(snapshot: Snapshot, { client, started, process, paused }: Destination): Promise<void> {
-    const held = paused || (started === null && process?.argv.includes("-S") !== false);
-    if (held || savedRunState(snapshot.devices) !== "running") return;
-    const { status } = await queryStatus(client);
-    if (status === "paused") throw notRunning(status);
   }
 
   /** The guest is in: whatever fails from here on is told, and ends nothing. */

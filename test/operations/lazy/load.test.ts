@@ -45,7 +45,11 @@ class FakeServer {
 }
 
 /** A load whose servers follow scripts, one after the other. */
-async function scene(qemu: FakeQemu, scripts: readonly ((server: FakeServer, job: ServeJob) => void)[]) {
+async function scene(
+  qemu: FakeQemu,
+  scripts: readonly ((server: FakeServer, job: ServeJob) => void)[],
+  settle?: number,
+) {
   const servers = scripts.map((script) => new FakeServer(script));
   const [first] = servers;
   if (first === undefined) throw new Error("no server");
@@ -74,6 +78,7 @@ async function scene(qemu: FakeQemu, scripts: readonly ((server: FakeServer, job
     },
     { path: folder, socket: (name) => join(folder, name), remove: () => {} },
     { onStatus: () => {}, onNotice: () => {} },
+    settle,
   );
   return { load, servers, letGo: () => let_go };
 }
@@ -165,6 +170,15 @@ describe("a lazy load", () => {
     ]);
     await load.begin();
     expect(load.running).toBe(true);
+  });
+
+  test("a QEMU that has the guest but stays in inmigrate is not waited for without end", async () => {
+    const { load } = await scene(await waiting(), [(server) => server.say({ say: "loaded", guest: 0 })], 50);
+    expect(await failure(() => load.begin())).toMatchObject({
+      code: "qemu.load-failed",
+      details: { found: "run state inmigrate", hint: expect.stringContaining("disks") },
+    });
+    expect(load.running).toBe(false);
   });
 
   test("servers that die are replaced, and what they did adds up", async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { FixedramError } from "../../../src/errors.ts";
 import type { Destination } from "../../../src/operations/resume/destination.ts";
-import { LoadWatch } from "../../../src/operations/resume/load.ts";
+import { LoadWatch, requireRunning } from "../../../src/operations/resume/load.ts";
 import { loadFailure } from "../../../src/operations/resume/load-failure.ts";
 import { fakeQemu, outcome, seen } from "../fake-qemu.ts";
+import { failure } from "../synthetic.ts";
 
 const failed = (said?: string) =>
   new FixedramError("qemu.load-failed", "QEMU could not load the snapshot", said === undefined ? {} : { said });
@@ -98,6 +99,25 @@ describe("LoadWatch", () => {
     expect(await loadFailure(error, silent.made)).toMatchObject({
       details: { hint: expect.stringContaining("disks") },
     });
+  });
+
+  test("a guest that ran and was left paused is told of, unless somebody wanted it so", async () => {
+    const { qemu, made } = await destination();
+    const state = (name: string) => {
+      const payload = new Uint8Array(104);
+      payload.set(new TextEncoder().encode(name), 4);
+      return { devices: [{ name: "globalstate", payload }] } as unknown as Parameters<typeof requireRunning>[0];
+    };
+    const ours = made;
+    qemu.state.runState = "paused";
+    expect(await failure(() => requireRunning(state("running"), ours))).toMatchObject({
+      code: "qemu.load-failed",
+      details: { found: "run state paused" },
+    });
+    await requireRunning(state("paused"), ours);
+    await requireRunning(state("running"), { ...ours, paused: true });
+    qemu.state.runState = "running";
+    await requireRunning(state("running"), ours);
   });
 
   test("failed, with QEMU's words; and an event from before it was made does not count", async () => {
