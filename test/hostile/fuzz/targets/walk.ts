@@ -37,6 +37,9 @@ function plainX86(cpu: X86Cpu, virtual: bigint): bigint | null {
     const frame = narrow ? entry & 0xffff_f000n : entry & frameMask;
     const large =
       (entry & 0x80n) !== 0n && (level === 2 || (level === 3 && top > 3)) && (!narrow || (cpu.cr4 & 16n) !== 0n);
+    // What every CPU reserves: a large page above 1 GiB, and what lies between PAT and a large page's address.
+    if (level > 3 && (entry & 0x80n) !== 0n) return null;
+    if (large && !narrow && (entry % 2n ** shift) >> 13n !== 0n) return null;
     if (level > 1 && !large) {
       table = frame;
       continue;
