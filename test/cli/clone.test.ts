@@ -28,6 +28,11 @@ test("one that failed is named, and its failure is the exit code; one that was k
   expect(some.code).toBe(4);
   expect(some.stdout).toMatch(/2 clones of .*, 1 failed/);
   expect(some.stdout).toContain("Clone 2: failed: QEMU ended before it could be spoken to (code 1) (Address in use).");
+  expect(some.stdout).toContain("all RAM in");
+  const { result } = clonedInPart;
+  const lost = { ...result, clones: result.clones.filter(({ state }) => state === "failed") };
+  const none = await cli(["clone", "web.fram", "-n", "1"], { clone: async () => ({ ...clonedInPart, result: lost }) });
+  expect(none.stdout).not.toContain("all RAM in");
   const end = { code: null, signal: "SIGKILL" };
   const clones = cloned.clones.map((each): CloneStatus => ({ ...each, state: "ended", end }));
   expect((await cli(["clone", "web.fram", "-n", "1"], { clone: async () => ({ ...cloned, clones }) })).code).toBe(4);

@@ -1,4 +1,4 @@
-import { bigEndian, common, snapshotFile } from "./common.ts";
+import { around, bigEndian, common, snapshotFile, snapshotId, socketDir } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const clone: CommandDefinition = {
@@ -26,26 +26,14 @@ export const clone: CommandDefinition = {
     { name: "paused", text: "leave the guests paused" },
     { name: "run-recorded", text: "run the command recorded in FILE without asking; only for files you trust" },
     { name: "verify", text: "check each page against its digest as it is served" },
-    {
-      name: "id",
-      value: { name: "ID", kind: "text" },
-      text: "the snapshot must have this id, as save, info and verify print it",
-    },
-    {
-      name: "socket-dir",
-      value: { name: "DIR", kind: "folder" },
-      text: "folder for our sockets, reachable by QEMU's user",
-    },
+    snapshotId,
+    socketDir,
     {
       name: "prefetch",
       value: { name: "FILE", kind: "file" },
       text: "the pages that earlier resumes touched first, to be sent first; auto (default) keeps them in FILE.workset, none does without",
     },
-    {
-      name: "around",
-      value: { name: "N", kind: "count" },
-      text: "pages that a fault brings along, 1 to 1024 (default: 32)",
-    },
+    around,
     {
       name: "push-rate",
       value: { name: "SIZE", kind: "size" },

@@ -23,6 +23,24 @@ export const offset: OptionDefinition = {
   text: "where the stream begins in FILE, when QEMU was told file:FILE,offset=SIZE",
 };
 
+export const snapshotId: OptionDefinition = {
+  name: "id",
+  value: { name: "ID", kind: "text" },
+  text: "the snapshot must have this id, as save, info and verify print it",
+};
+
+export const socketDir: OptionDefinition = {
+  name: "socket-dir",
+  value: { name: "DIR", kind: "folder" },
+  text: "folder for our sockets, reachable by QEMU's user",
+};
+
+export const around: OptionDefinition = {
+  name: "around",
+  value: { name: "N", kind: "count" },
+  text: "pages that a fault brings along, 1 to 1024 (default: 32)",
+};
+
 /** What commands take that open any snapshot. */
 export const opening: readonly OptionDefinition[] = [keepIndex, offset, bigEndian];
 

@@ -1,4 +1,4 @@
-import { common, snapshotFile } from "./common.ts";
+import { around, common, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const recover: CommandDefinition = {
@@ -17,11 +17,7 @@ export const recover: CommandDefinition = {
       text: "the control socket of the guest's QEMU: PATH, unix:PATH or tcp:HOST:PORT on this machine",
     },
     { name: "verify", text: "check each page against its digest as it is served" },
-    {
-      name: "around",
-      value: { name: "N", kind: "count" },
-      text: "pages that a fault brings along, 1 to 1024 (default: 32)",
-    },
+    around,
     {
       name: "push-rate",
       value: { name: "SIZE", kind: "size" },

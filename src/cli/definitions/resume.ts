@@ -1,4 +1,4 @@
-import { bigEndian, common, offset, snapshotFile, viewing } from "./common.ts";
+import { bigEndian, common, offset, snapshotFile, snapshotId, socketDir, viewing } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const resume: CommandDefinition = {
@@ -26,16 +26,8 @@ export const resume: CommandDefinition = {
       name: "verify",
       text: "check every page of FILE before, as verify --deep does; a FILE without a seal cannot be checked and is refused; with --lazy each page as it is served",
     },
-    {
-      name: "id",
-      value: { name: "ID", kind: "text" },
-      text: "the snapshot must have this id, as save, info and verify print it",
-    },
-    {
-      name: "socket-dir",
-      value: { name: "DIR", kind: "folder" },
-      text: "folder for our sockets, reachable by QEMU's user",
-    },
+    snapshotId,
+    socketDir,
     {
       name: "force",
       text: "go on although disks changed since the save, which can destroy their filesystems, or FILE has no seal to --verify",

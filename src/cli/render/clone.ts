@@ -16,7 +16,7 @@ export function cloneText(result: CloneResult, colors: Colors, columns: number):
   const failed = clones.filter(({ state }) => state === "failed");
   const rows = aligned([
     ["running", times.running === null ? null : `all after ${duration(times.running)}`],
-    ["all RAM in", duration(times.total)],
+    ["all RAM in", failed.length === clones.length ? null : duration(times.total)],
     ["overlays", overlays === null ? null : `${safe(overlays.folder)}${overlays.kept ? "" : ", removed at the end"}`],
     ["snapshot", result.uuid],
   ]);
