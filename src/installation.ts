@@ -19,7 +19,7 @@ export const toolVersion: string = String(
  * @param name as in script/build.mjs, without an ending: `workers/entry`
  */
 export function entryFile(name: string): string {
-  return fileURLToPath(new URL(fromSource ? `src/${name}.ts` : `dist/${name}.js`, root));
+  return fileURLToPath(new URL(fromSource ? `src/${name}.ts` : `dist/${name}.cjs`, root));
 }
 
 /** A part of the viewer's page, which is built even where we run from source. @param name `app.js` */
@@ -33,9 +33,9 @@ export function entryArguments(): readonly string[] {
   return ["--import", pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href];
 }
 
-/** The folder with package.json: one up from src/, one to three up from what is built. */
+/** The folder with package.json: one up from src/, one to three up from what is built, one more while it is being built. */
 function packageRoot(): URL {
-  for (const above of ["../", "../../", "../../../"]) {
+  for (const above of ["../", "../../", "../../../", "../../../../"]) {
     const folder = new URL(above, import.meta.url);
     if (existsSync(new URL("package.json", folder))) return folder;
   }

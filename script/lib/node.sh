@@ -20,8 +20,8 @@ install_npm_packages() {
 # Built into a folder of its own and swapped in, so dist/ is never half a build.
 build() {
   local log=$cache/build.log new=$cache/dist.new stamp
-  stamp=$({ find src -type f -printf '%p %s %T@\n' | sort; cat tsconfig.json tsconfig.build.json tsconfig.client.json script/build.mjs package-lock.json; node --version; } | sha256sum)
-  if [ -e dist/cli/main.js ] && [ "$(cat dist/.stamp 2>/dev/null)" = "$stamp" ]; then return 0; fi
+  stamp=$({ find src -type f -printf '%p %s %T@\n' | sort; cat tsconfig.json tsconfig.build.json tsconfig.client.json script/build.mjs script/lib/start.cjs script/lib/code-cache.cjs package-lock.json; node --version; } | sha256sum)
+  if [ -e dist/cli/main.cjs ] && [ "$(cat dist/.stamp 2>/dev/null)" = "$stamp" ]; then return 0; fi
   say "building"
   rm -rf "$new"
   if ! node script/build.mjs "$new" >"$log" 2>&1; then

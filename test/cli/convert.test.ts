@@ -78,7 +78,7 @@ async function piped(args: readonly string[], input: Uint8Array) {
   return { code, stdout: Buffer.concat(out), stderr };
 }
 
-test.skipIf(!existsSync(join(import.meta.dirname, "../../dist/cli/main.js")))(
+test.skipIf(!existsSync(join(import.meta.dirname, "../../dist/cli/main.cjs")))(
   "a stream from standard input into a file, and back to standard output",
   async () => {
     const folder = mkdtempSync(join(tmpdir(), "fixedram-pipe-"));
