@@ -1,60 +1,37 @@
 import { isMainThread } from "node:worker_threads";
 import { FixedramError } from "../../errors.ts";
-import { isMainRam } from "../../fixedram/layout.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { connectQmp } from "../../qemu/connect.ts";
 import { inspectGuest } from "../../qemu/inspect.ts";
-import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
-import {
-  canTakeChannels,
-  listenForMigration,
-  MIGRATION_SOCKET,
-  type MigrationConnection,
-  type MigrationListener,
-} from "../../qemu/migration-socket.ts";
-import type { PrivateFolder } from "../../qemu/private-folder.ts";
-import { findQemu, type QemuProcess, startTimeOf } from "../../qemu/process.ts";
+import { canTakeChannels } from "../../qemu/migration-socket.ts";
+import { findQemu, startTimeOf } from "../../qemu/process.ts";
 import { formatQmpAddress, parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { queryMigrate, queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
+import { queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
 import { abortError } from "../../qmp/errors.ts";
 import { snapshotSettings } from "../../qmp/migration-settings.ts";
 import { nodeCalls } from "../../storage/system-calls.ts";
 import { TargetFile } from "../../storage/target-file.ts";
 import { inspectTarget } from "../../storage/target-path.ts";
-import { shutMessage } from "../../stream/return-path.ts";
-import type { WorkerPool } from "../../workers/pool.ts";
 import { Reporter } from "../reporter.ts";
 import type { SaveOptions, SaveResult } from "../save.ts";
-import { Capture } from "./capture.ts";
-import { ChannelCapture, startThreads } from "./channels.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { asBefore, withHint } from "./hints.ts";
 import { isAlive, type Journal } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
 import { checkSaveOptions, isBusy, planSave, type SavePlan } from "./plan.ts";
-import { putBack, terminalStates } from "./put-back.ts";
-import { type GuestRecord, makeMeta, recordGuest } from "./record.ts";
-import { firstOf, transfer } from "./transfer.ts";
+import { putBack } from "./put-back.ts";
+import { makeMeta, recordGuest } from "./record.ts";
+import { SocketWay } from "./socket-way.ts";
 import { warnOfPlan, warnOfTarget } from "./warnings.ts";
-
-/** Everything that exists once the guest may be touched. */
-interface Prepared {
-  readonly client: QmpClient;
-  readonly plan: SavePlan;
-  readonly guest: GuestRecord;
-  readonly target: TargetFile;
-  readonly listener: MigrationListener;
-  readonly guarded: Guarded;
-  readonly before: Pick<Journal, "runState" | "settings">;
-}
+import type { Prepared, SaveWay } from "./way.ts";
 
 /**
  * One save, step by step:
  *
  *     prepare   nothing of the guest is changed: target, QMP, facts, plan, socket, note and guard
- *     take      settings, `migrate`, stream -> file; fsync, rename; our verdict on the return path
+ *     take      settings, `migrate`, pages -> file, whichever way; fsync, rename; our verdict
  *     conclude  the guest in the wanted state, settings as they were
  *     fail      instead, from any point: guest and settings as they were, nothing half-made left
  */
@@ -62,17 +39,12 @@ export class SaveRun {
   readonly #options: SaveOptions;
   readonly #reporter: Reporter;
   readonly #signal: AbortSignal;
-  #folder: PrivateFolder | null = null;
   #client: QmpClient | null = null;
   #target: TargetFile | null = null;
   #guard: Guard | null = null;
   #guarded: Guarded | null = null;
-  #listener: MigrationListener | null = null;
   #prepared: Prepared | null = null;
-  #connection: MigrationConnection | null = null;
-  #capture: Capture | null = null;
-  #pool: WorkerPool | null = null;
-  #channels: ChannelCapture | null = null;
+  #way: SaveWay | null = null;
   #watch: MigrationWatch | null = null;
   #meta: SnapshotMeta | null = null;
   #committed = false;
@@ -83,12 +55,13 @@ export class SaveRun {
   #leftToGuard = false;
   #syncTime = 0;
   #ramTime = 0;
+  #sizes = { apparent: 0, allocated: 0 };
 
   constructor(options: SaveOptions) {
     this.#options = options;
     this.#reporter = new Reporter(options, () => ({
-      bytes: this.#capture?.pageBytes ?? 0,
-      total: this.#capture?.ramBytes ?? 0,
+      bytes: this.#way?.pageBytes ?? 0,
+      total: this.#way?.ramBytes ?? 0,
       round: this.#watch?.rounds ?? 0,
     }));
     this.#signal = options.signal ?? new AbortController().signal;
@@ -131,20 +104,18 @@ export class SaveRun {
     };
     const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
-    // Not before: on two processors they would keep the guard, which is waited for, from starting.
-    const pool = startThreads(plan.transport.channels);
-    this.#pool = pool;
-    const listener = await this.#listen(process, guarded, plan);
     const target = TargetFile.create(place, nodeCalls, (partial) => guarded.note({ partial }));
     this.#target = target;
-    const ways = { directIo: plan.transport.directIo, onProgress: () => this.#reporter.report() };
-    if (pool !== null) this.#channels = new ChannelCapture({ pool, target, ...ways });
-    this.#prepared = { client, plan, guest, target, listener, guarded, before };
+    const about = { options, reporter: this.#reporter, signal: this.#signal };
+    const prepared = { ...about, client, plan, guest, target, guarded, before };
+    this.#way = new SocketWay(prepared);
+    await this.#way.open();
+    this.#prepared = prepared;
   }
 
   async take(): Promise<void> {
-    const { client, plan, guest, target, listener, before } = this.#require();
-    const { facts } = guest;
+    const { prepared, way } = this.#require();
+    const { client, plan, guest, before } = prepared;
     this.#signal.throwIfAborted();
     this.#reporter.enter("connect");
     if (plan.mode === "background") this.#meta = await makeMeta(client, guest);
@@ -152,48 +123,29 @@ export class SaveRun {
       throw plan.mode === "background" ? noBackground(error) : error;
     });
     await setMigrateParameters(client, plan.parameters);
-    const main = new Set(facts.memory.mainBlocks);
-    const capture = new Capture(
-      target,
-      (block) => main.has(block.name) || (main.size === 0 && isMainRam(block)),
-      (phase) => this.#reporter.enter(phase),
-      () => this.#reporter.report(),
-      this.#channels,
-      this.#options.watcher ?? null,
-    );
-    this.#capture = capture;
     const { maxTime = null, maxRounds = null } = this.#options;
-    const watch = new MigrationWatch(client, { maxTime, maxRounds, onLimit: plan.onLimit }, () =>
-      this.#reporter.report(),
-    );
+    const limits = { maxTime, maxRounds, onLimit: plan.onLimit };
+    const watch = new MigrationWatch(client, limits, () => this.#reporter.report());
     this.#watch = watch;
-    const limit = this.#options.maxBandwidth ?? null;
-    const { endsByClose } = plan;
     const began = performance.now();
     this.#migrating = true;
-    const parts = { client, watch, listener, capture, channels: this.#channels };
-    await transfer({ ...parts, signal: this.#signal, limit, endsByClose }, (connection) => {
-      this.#connection = connection;
-    });
-    // Without a return path nothing waits for us, and QEMU's own word is to be had before the file counts.
-    if (!plan.returnPath && (await firstOf(watch.failure, watch.end(), this.#signal)) !== "completed")
-      await watch.failure;
+    await way.take(watch);
     this.#ramTime = performance.now() - began;
     this.#meta ??= await makeMeta(client, guest);
-    await this.#commit(target, capture, this.#meta);
+    await this.#commit(prepared, way, this.#meta);
     watch.verdictGiven();
     // A guest that was paused goes back to that; one that ran must not run a moment longer.
     const stays = plan.afterwards === "quit" || (plan.afterwards === "pause" && before.runState === "running");
     this.#handedOver = plan.returnPath && stays;
-    if (plan.returnPath) await this.#connection?.send(shutMessage(stays));
+    await way.decide(stays);
   }
 
   async conclude(): Promise<SaveResult> {
-    const { client, plan, before, guarded, target } = this.#require();
+    const { prepared, way } = this.#require();
+    const { client, plan, before, guarded, target, guest } = prepared;
     const watch = this.#watch;
-    const capture = this.#capture;
     const meta = this.#meta;
-    if (watch === null || capture === null || meta === null) throw new Error("conclude before take");
+    if (watch === null || meta === null) throw new Error("conclude before take");
     this.#reporter.enter("finish");
     const ended = await watch.end();
     if (this.#handedOver && ended !== "completed") {
@@ -205,27 +157,26 @@ export class SaveRun {
         },
       );
     }
-    this.#connection?.close();
-    await this.#channels?.close();
+    await way.end();
     if (plan.afterwards === "resume" && before.runState === "running") await watch.running();
     const after = await this.#leave(client, plan.afterwards, before);
-    this.#folder?.remove();
     await guarded.done();
-    const { sizes } = this;
-    const facts = this.#require().guest.facts;
+    const { ramBytes: ram } = way;
+    const { id, machine, received, directBytes, pages } = way.taken();
+    const { facts } = guest;
     const { stopped, resumed } = watch;
     return {
       path: target.place.path,
       uuid: meta.uuid,
-      id: capture.id ?? "",
+      id,
       mode: plan.mode,
       // biome-ignore lint/suspicious/noThenProperty: a word, not a function: await leaves the object alone
       then: plan.afterwards,
       transport: plan.transport.transport,
       transportReason: plan.transport.reason,
-      directBytes: this.#channels?.directBytes ?? 0,
+      directBytes,
       qemuVersion: facts.version.text,
-      machine: capture.machine,
+      machine,
       guestName: facts.name,
       runState: { before: before.runState, after },
       times: {
@@ -234,8 +185,8 @@ export class SaveRun {
         sync: this.#syncTime,
         guestPause: stopped === null || resumed === null ? null : resumed - stopped,
       },
-      sizes: { ram: capture.ramBytes, ...sizes, received: capture.received },
-      pages: capture.counts,
+      sizes: { ram, ...this.#sizes, received },
+      pages,
       rounds: Math.max(1, watch.rounds),
       notices: this.#reporter.notices,
     };
@@ -245,13 +196,10 @@ export class SaveRun {
   async fail(error: unknown): Promise<unknown> {
     this.#watch?.verdictGiven();
     const prepared = this.#prepared;
-    if (prepared?.plan.breakFreezes === true) await this.#readToEnd(prepared);
-    this.#connection?.close();
-    await this.#channels?.close();
-    // After the connections: what still comes must not be written to a file that is closed.
+    await this.#way?.fail();
+    // Before the file goes: a QEMU that is still to open it would make a new one there.
+    const unsettled = prepared === null ? null : await this.#putBack(prepared);
     await this.#target?.abort();
-    const unsettled = prepared === null ? null : await this.#putBack(prepared.client, prepared.before);
-    this.#folder?.remove();
     if (!this.#leftToGuard) await this.#guarded?.done();
     if (prepared === null) return error;
     const known =
@@ -266,16 +214,12 @@ export class SaveRun {
   release(): void {
     this.#watch?.stop();
     if (this.#guard !== null && this.#guarded === null) dropGuard(this.#guard);
-    this.#connection?.close();
-    this.#listener?.close();
+    this.#way?.release();
     this.#client?.close();
-    this.#folder?.remove();
-    void this.#pool?.close();
   }
 
   /** @returns what could not be put back, in words; null: all is as it was, or QEMU is gone */
-  async #putBack(client: QmpClient, before: Pick<Journal, "runState" | "settings">): Promise<string | null> {
-    const { guest, guarded } = this.#require();
+  async #putBack({ client, before, guest, guarded }: Prepared): Promise<string | null> {
     const qemu = guest.process;
     let use = client;
     try {
@@ -298,10 +242,10 @@ export class SaveRun {
     }
   }
 
-  async #commit(target: TargetFile, capture: Capture, meta: SnapshotMeta): Promise<void> {
+  async #commit({ target }: Prepared, way: SaveWay, meta: SnapshotMeta): Promise<void> {
     const began = performance.now();
     this.#reporter.enter("sync");
-    capture.complete(meta);
+    await way.complete(meta);
     await target.sync();
     this.#signal.throwIfAborted();
     this.#sizes = target.sizes();
@@ -311,22 +255,6 @@ export class SaveRun {
     await target.syncFolder();
     await target.abort();
     this.#syncTime = performance.now() - began;
-  }
-
-  #sizes = { apparent: 0, allocated: 0 };
-  get sizes(): { readonly apparent: number; readonly allocated: number } {
-    return this.#sizes;
-  }
-
-  /** Lets QEMU send the rest of its stream into nothing. The guard alone may have the connection, or, when it is gone, we. */
-  async #readToEnd({ client, guarded }: Prepared): Promise<void> {
-    const own = this.#connection?.drain();
-    const status = await queryMigrate(client).then(
-      ({ status }) => status,
-      () => "unknown",
-    );
-    await guarded.drain(!terminalStates.has(status));
-    await own;
   }
 
   /** Leaves the guest as asked and its settings as they were. */
@@ -351,22 +279,9 @@ export class SaveRun {
     return (await queryStatus(client)).status;
   }
 
-  async #listen(process: QemuProcess | null, guarded: Guarded, plan: SavePlan): Promise<MigrationListener> {
-    const announce = (path: string): void => guarded.note({ folder: path });
-    const { folder, owner } = makeMeetingFolder(process, this.#options.socketDir, announce);
-    this.#folder = folder;
-    this.#listener = plan.breakFreezes
-      ? await guarded.listen(
-          folder.socket(MIGRATION_SOCKET),
-          owner === undefined ? null : { uid: owner.uid, gid: owner.gid },
-        )
-      : await listenForMigration(folder, owner, plan.transport.channels);
-    return this.#listener;
-  }
-
-  #require(): Prepared {
-    if (this.#prepared === null) throw new Error("not prepared");
-    return this.#prepared;
+  #require(): { readonly prepared: Prepared; readonly way: SaveWay } {
+    if (this.#prepared === null || this.#way === null) throw new Error("not prepared");
+    return { prepared: this.#prepared, way: this.#way };
   }
 
   readonly #refused = (names: readonly string[]): void => {
