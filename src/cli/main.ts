@@ -17,6 +17,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 export async function runHere(argv: readonly string[], operations: Operations): Promise<number> {
   watchOutputs();
   if (argv[0] === "--version" || argv[0] === "-V") return printVersion(argv.includes("--json"));
+  if (argv[0] === "save") beginSave(argv);
   const [{ run }, { watchSignals }] = await Promise.all([import("./run.ts"), import("./signals.ts")]);
   const signals = watchSignals((name) => {
     if (process.stderr.isTTY) process.stderr.write(`\n${name}: ending; once more ends at once\n`);
@@ -65,6 +66,14 @@ export const operations: Operations = {
   gdb: async (options) => (await import("./standard-streams.ts")).gdbHere(options),
   doctor: async (options) => (await import("../operations/doctor.ts")).doctor(options),
 };
+
+/** What a save needs is started and loaded while its command line is read. */
+function beginSave(argv: readonly string[]): void {
+  if (argv.includes("--help") || argv.includes("-h") || argv.length < 3) return;
+  // What fails here fails again where it is awaited.
+  import("../operations/save/guard-process.ts").then(({ startSpareGuard }) => startSpareGuard()).catch(() => {});
+  import("../operations/save.ts").catch(() => {});
+}
 
 function printVersion(json: boolean): number {
   const text = json

@@ -3,7 +3,7 @@
  * word means that the saver died (kill -9, out of memory), and then the guard does what the saver would have done. It runs in
  * a session of its own, and signals meant for the saver do not end it: its channel does.
  *
- *     node guard.js JOURNAL          (with an IPC channel)
+ *     node guard.js          (with an IPC channel)
  *
  * QEMU before 8.1 freezes its guest for ever when the connection of a background snapshot breaks (docs/decisions/0004): then
  * the guard listens for that connection, gives the saver a copy, and reads the stream to its end should the saver die.
@@ -13,19 +13,31 @@
  * somebody replaced the installation meanwhile, the note remains and the next save puts things back.
  */
 
-function listen(journal: string): void {
+import type { GuardReply, GuardTask } from "./relay.ts";
+
+function listen(): void {
   const early: unknown[] = [];
+  /** Where the note will be; null: no save has claimed this guard, and there is nothing to look after. */
+  let journal: string | null = null;
   let awake = false;
   const wake = () => {
     if (awake) return;
     awake = true;
+    if (journal === null) process.exit(0);
+    const path = journal;
     void import("./guard-work.ts").then(({ work }) => {
       process.off("message", onMessage);
-      return work(journal, early);
+      return work(path, early);
     });
   };
   const onMessage = (message: unknown) => {
     if (message === "done") process.exit(0);
+    if (journal === null) {
+      journal = (message as GuardTask).note;
+      // Nothing of the guest is changed before the saver has read this.
+      process.send?.({ reply: "ready" } satisfies GuardReply, undefined, {}, () => {});
+      return;
+    }
     early.push(message);
     wake();
   };
@@ -33,12 +45,7 @@ function listen(journal: string): void {
   process.on("message", onMessage);
   process.once("disconnect", wake);
   if (!process.connected) wake();
-  // Nothing of the guest is changed before the saver has read this.
-  else process.send?.({ reply: "ready" }, undefined, {}, () => {});
 }
 
-const path = process.argv[2];
-if (path !== undefined) listen(path);
-
-// A module, though it imports nothing at its start.
-export {};
+// Importing it runs nothing: only where there is somebody to hear.
+if (process.send !== undefined) listen();

@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import { FixedramError } from "../../errors.ts";
-import { entryArguments, entryFile } from "../../installation.ts";
 import { listenerOf, type MigrationListener, pausedSocket } from "../../qemu/migration-socket.ts";
 import { startTimeOf } from "../../qemu/process.ts";
 import type { QmpClient } from "../../qmp/client.ts";
+import { takeGuard } from "./guard-process.ts";
 import {
   isAlive,
   type Journal,
@@ -15,7 +15,7 @@ import {
   writeJournal,
 } from "./journal.ts";
 import { formerState, putBack, removeLeftOvers } from "./put-back.ts";
-import type { GuardReply, GuardRequest, Owner } from "./relay.ts";
+import type { GuardReply, GuardRequest, GuardTask, Owner } from "./relay.ts";
 
 /** A save's note and its guard process. */
 export interface Guarded {
@@ -44,11 +44,14 @@ export interface Guard {
   readonly ready: Promise<string | null>;
 }
 
-/** Starts the guard of a save of the QEMU at this address; it takes as long as a Node takes to start. */
+/** Starts the guard of a save of the QEMU at this address; it takes as long as a Node takes to start, unless there is a spare one. */
 export function startGuard(qmp: string): Guard {
   const journal = journalPath(qmp);
-  const process = spawnGuard(journal);
-  return { process, journal, ready: heard(process) };
+  const process = takeGuard();
+  const ready = heard(process);
+  // When it cannot be sent the guard is about to end, or never was: `ready` says so.
+  process.send?.({ note: journal } satisfies GuardTask, () => {});
+  return { process, journal, ready };
 }
 
 /** Ends a guard whose save has not come so far that there is a note. */
@@ -100,18 +103,6 @@ export async function guardSave(
       if (guard.connected) guard.disconnect();
     },
   };
-}
-
-function spawnGuard(journal: string): ChildProcess {
-  // Options of this process may hold a program (`--eval`) or listen at a port (`--inspect`): none is passed on.
-  // In our folder, for the QMP socket's path may be a relative one.
-  const guard = spawn(process.execPath, [...entryArguments(), entryFile("operations/save/guard"), journal], {
-    detached: true,
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
-  });
-  guard.unref();
-  guard.channel?.unref();
-  return guard;
 }
 
 /** Waits for the guard's `ready`. */

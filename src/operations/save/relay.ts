@@ -7,12 +7,17 @@ export interface Owner {
   readonly gid: number;
 }
 
+/** What the saver tells its guard first: where its note will be. */
+export interface GuardTask {
+  readonly note: string;
+}
+
 /** What the saver asks of its guard, besides `done`. */
 export type GuardRequest =
   | { readonly ask: "listen"; readonly path: string; readonly owner: Owner | null }
   | { readonly ask: "drain"; readonly expected: boolean };
 
-/** What the guard says: `ready` unasked, when it hears; `connection` brings the socket's handle along. */
+/** What the guard says: `ready` to its task; `connection` brings the socket's handle along. */
 export type GuardReply =
   | { readonly reply: "ready" | "listening" | "connection" | "drained" }
   | { readonly reply: "failed"; readonly said: string };

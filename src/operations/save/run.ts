@@ -76,7 +76,7 @@ export class SaveRun {
     const address = parseQmpAddress(options.qmp);
     const qmp = formatQmpAddress(address);
     const connect = () => connectQmp(address, { signal: this.#signal });
-    // It starts while QEMU is asked.
+    // It starts while QEMU is asked, or has before.
     const guard = startGuard(qmp);
     this.#guard = guard;
     const { client, found } = await settleEarlierSave(qmp, connect, this.#signal);

@@ -1,9 +1,14 @@
-/** A guard that does not start, or dies before it could take QEMU's connection: said before the guest is touched. */
+/**
+ * A guard that does not start, or dies before it could take QEMU's connection: said before the guest is touched. And one that was
+ * started before there was a save.
+ */
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
-import { guardSave, startGuard } from "../../../src/operations/save/guarded.ts";
+import { startSpareGuard, takeGuard } from "../../../src/operations/save/guard-process.ts";
+import { dropGuard, guardSave, startGuard } from "../../../src/operations/save/guarded.ts";
 import { journalPath, readJournal } from "../../../src/operations/save/journal.ts";
 import { startTimeOf } from "../../../src/qemu/process.ts";
 
@@ -77,4 +82,29 @@ test("listening through a guard that is gone: system.no-guard; done and drain do
   await guarded.done();
   guarded.leave();
   expect(notes()).toEqual([]);
+});
+
+test("a spare guard is taken by the next save, and only by that", async () => {
+  startSpareGuard();
+  startSpareGuard();
+  const [first, second] = [startGuard(entry().qmp), startGuard(`${entry().qmp}2`)];
+  expect(await Promise.all([first.ready, second.ready])).toEqual([null, null]);
+  expect(second.process.pid).not.toBe(first.process.pid);
+  for (const guard of [first, second]) dropGuard(guard);
+});
+
+test("a spare guard that could not start is replaced", async () => {
+  const { execPath } = process;
+  process.execPath = "/nowhere/node";
+  startSpareGuard();
+  process.execPath = execPath;
+  const guarded = await guardSave(entry());
+  await guarded.done();
+  expect(notes()).toEqual([]);
+});
+
+test("a guard that no save claims ends when its process does", async () => {
+  const guard = takeGuard();
+  guard.disconnect();
+  expect(await once(guard, "exit")).toEqual([0, null]);
 });
