@@ -1,4 +1,4 @@
-import { pageDigestWasm } from "./page-digest-wasm.ts";
+import { pageDigestSharedWasm, pageDigestWasm } from "./page-digest-wasm.ts";
 import { instantiate } from "./wasm.ts";
 
 /** Bytes of a page's digest: canonical xxh64 with seed 0, most significant byte first (docs/format.md, "Page digests"). */
@@ -14,23 +14,27 @@ interface Exports {
 }
 
 /**
- * Makes the digests of pages with WebAssembly, about 4 GB/s. Bytes that lie in its own memory, {@link PageHasher.region}, are
+ * Makes the digests of pages with WebAssembly, 4 GB/s and more. Bytes that lie in its own memory, {@link PageHasher.region}, are
  * hashed where they are, so sockets and files are best read into that; others are copied there in pieces.
  *
  * The memory is never grown: views of it stay valid.
  */
 export class PageHasher {
   /** For the owner to read into. */
-  readonly region: Uint8Array<ArrayBuffer>;
-  readonly #memory: ArrayBuffer;
+  readonly region: Uint8Array;
+  readonly #memory: ArrayBufferLike;
   readonly #scratch: Uint8Array;
   readonly #digests: Uint8Array;
   readonly #wasm: Exports;
   readonly #zeroDigests = new Map<number, Uint8Array>();
 
-  /** @param regionBytes length of `region`, bytes; it may be 0 */
-  constructor(regionBytes: number) {
-    const { memory, exports } = instantiate(pageDigestWasm, regionBytes + scratchBytes + digestCount * digestBytes);
+  /**
+   * @param regionBytes length of `region`, bytes; it may be 0
+   * @param shared the region lies in a SharedArrayBuffer, from its beginning
+   */
+  constructor(regionBytes: number, shared = false) {
+    const bytes = regionBytes + scratchBytes + digestCount * digestBytes;
+    const { memory, exports } = instantiate(shared ? pageDigestSharedWasm : pageDigestWasm, bytes, shared);
     this.#memory = memory;
     this.region = new Uint8Array(memory, 0, regionBytes);
     this.#scratch = new Uint8Array(memory, regionBytes, scratchBytes);

@@ -1,6 +1,10 @@
 /** What is used of WebAssembly, which TypeScript knows only together with the whole of a browser. */
 interface WebAssemblyApi {
-  readonly Memory: new (limits: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
+  readonly Memory: new (limits: {
+    initial: number;
+    maximum: number;
+    shared: boolean;
+  }) => { readonly buffer: ArrayBufferLike };
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 }
@@ -13,11 +17,16 @@ const compiled = new Map<string, object>();
  *
  * @param code base64, compiled once a thread
  * @param bytes of memory at least
+ * @param shared other threads may have the memory too, a SharedArrayBuffer then; `code` must be made for that
  */
-export function instantiate(code: string, bytes: number): { readonly memory: ArrayBuffer; readonly exports: unknown } {
+export function instantiate(
+  code: string,
+  bytes: number,
+  shared = false,
+): { readonly memory: ArrayBufferLike; readonly exports: unknown } {
   const api = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
   const pages = Math.ceil(bytes / wasmPage);
-  const memory = new api.Memory({ initial: pages, maximum: pages });
+  const memory = new api.Memory({ initial: pages, maximum: pages, shared });
   let module = compiled.get(code);
   if (module === undefined) {
     module = new api.Module(Uint8Array.from(atob(code), (letter) => letter.charCodeAt(0)));

@@ -1,6 +1,7 @@
 import type { PageBitmap } from "../bytes/bitmap.ts";
 import type { RamBlock } from "../pages/block.ts";
 import type { PageBatch } from "../pages/sink.ts";
+import { eachStride } from "../pages/strides.ts";
 import type { Digests, Region, SealedBlock } from "./digest-sections.ts";
 import { nodeBytes } from "./digest-table.ts";
 import { countNodes, encodeNodes, nodeEntryBytes, rootOf } from "./nodes.ts";
@@ -48,17 +49,11 @@ export abstract class DigestKeeper {
   protected abstract copy(block: number, index: number, into: Uint8Array): void;
 
   /** Pages [first, first + to - from), which are entries [from, to) of a batch. */
-  batch({ block, offsets, chunk }: PageBatch, from: number, to: number, first: number): void {
-    const { pageSize } = block;
-    for (let at = from; at < to; ) {
-      const begin = offsets[at] ?? 0;
-      const apart = (offsets[at + 1] ?? 0) - begin;
-      const stride = at + 1 < to && apart >= pageSize ? apart : pageSize;
-      let end = at + 1;
-      while (end < to && offsets[end] === begin + (end - at) * stride) end++;
-      this.pages(block, first + (at - from), end - at, chunk, begin, stride);
-      at = end;
-    }
+  batch(batch: PageBatch, from: number, to: number, first: number): void {
+    const { block, offsets, chunk } = batch;
+    eachStride(batch, from, to, (at, end, stride) =>
+      this.pages(block, first + (at - from), end - at, chunk, offsets[at] ?? 0, stride),
+    );
   }
 
   /** Brings the tables to the file and makes what the seal holds of them. @param bitmaps which pages are present */

@@ -3,6 +3,7 @@ import { printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { RamBlock } from "../pages/block.ts";
 import type { PageBatch } from "../pages/sink.ts";
+import { eachStride } from "../pages/strides.ts";
 import type { DigestKeeper } from "./digest-keeper.ts";
 import type { PlannedBlock } from "./layout.ts";
 
@@ -11,6 +12,8 @@ export interface PlacedFile {
   write(bytes: Uint8Array, position: number): void;
   writev(views: readonly Uint8Array[], position: number): void;
   readBack(target: Uint8Array, position: number): number;
+  /** `count` pieces of `size` bytes of a chunk, the first at `offset`, `stride` bytes from one to the next: one behind the other from `position`. */
+  writeStrided?(chunk: Uint8Array, offset: number, count: number, size: number, stride: number, position: number): void;
 }
 
 /** The bits of one block, for several threads: see {@link PlacedPages}. Goes to a thread as it is. */
@@ -176,6 +179,20 @@ export class PlacedPages {
     const { pageSize } = batch.block;
     const { offsets, chunk } = batch;
     this.#digests?.batch(batch, from, to, first);
+    if (this.#file.writeStrided !== undefined) {
+      eachStride(batch, from, to, (at, end, stride) =>
+        this.#file.writeStrided?.(
+          chunk,
+          offsets[at] ?? 0,
+          end - at,
+          pageSize,
+          stride,
+          pagePlace(state, first + at - from),
+        ),
+      );
+      this.#mark(state, first, to - from);
+      return;
+    }
     const piece = Math.max(1, Math.floor(writeBytes / pageSize));
     const views = this.#views;
     for (let start = from; start < to; start += piece) {

@@ -1,4 +1,5 @@
 /** Writing a sparse save image of libvirt: its header before a fixed-ram file whose offsets count from the image's start. */
+import type { PageHasher } from "../bytes/page-digest.ts";
 import { FixedramError } from "../errors.ts";
 import { FixedRamAssembly } from "../fixedram/assembly.ts";
 import type { MainRamTest } from "../fixedram/layout.ts";
@@ -18,6 +19,8 @@ export interface LibvirtWriterOptions {
   readonly wasRunning: boolean;
   /** Which blocks are left alone where a bit is clear. Default: those above 128 MiB. */
   readonly isMainRam?: MainRamTest;
+  /** As of {@link FixedRamWriter}. */
+  readonly hasher?: PageHasher;
 }
 
 /**
@@ -36,13 +39,14 @@ export class LibvirtWriter extends FixedRamWriter {
     ramStart: RamStartRecord,
     options: LibvirtWriterOptions,
   ) {
-    const { isMainRam, xml, cookie, wasRunning } = options;
+    const { isMainRam, hasher, xml, cookie, wasRunning } = options;
     if (xml === null) throw noXml();
     // Nothing else, even if it is another image's header that was given: the bitmaps are little-endian, so the header is.
     const header = encodeLibvirtHeader({ xml, cookie, wasRunning, format: "sparse" });
     super(file, configuration, ramStart, {
       base: header.length,
       ...(isMainRam === undefined ? {} : { isMainRam }),
+      ...(hasher === undefined ? {} : { hasher }),
     });
     this.#image = file;
     file.write(header, 0);

@@ -52,7 +52,7 @@ export interface ConvertResult {
  * Writes a snapshot in another container. Until the new file is complete and on disk, an older one of its name stays as it is;
  * the input is only read. A sealed one is compared with its seal on the way: no page that is not as it was sealed is passed on.
  * Memory: two bits for each page and a few fixed buffers; 8 bytes for each page present where the pages of a stream in a file
- * have to be found first (into a stream or an image; up to 64 GiB also into a file, which threads write then).
+ * have to be found first (into a stream, an image or, up to 64 GiB, raw files).
  *
  * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the input; `usage.*`, `system.*` for the output; the signal's reason
  */

@@ -20,17 +20,23 @@ export function threadHasher(): PageHasher {
   return hasher;
 }
 
-/** Reads pages into the thread's region, side by side, wherever they stand in a file. */
+/** Reads pages side by side into memory, wherever they stand in a file. */
 export class PageReader {
-  readonly #region: Uint8Array;
+  #region: Uint8Array;
   readonly #pageSize: number;
   /** Takes what stands between two pages. */
   readonly #between = new Uint8Array(4096);
   readonly #views: Uint8Array[] = [];
 
+  /** @param region what is read into */
   constructor(region: Uint8Array, pageSize: number) {
     this.#region = region;
     this.#pageSize = pageSize;
+  }
+
+  /** From now on pages are read into this. */
+  into(region: Uint8Array): void {
+    this.#region = region;
   }
 
   /**

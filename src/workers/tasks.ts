@@ -8,6 +8,7 @@ export const tasks = {
   compare: () => import("./tasks/compare.ts"),
   "screen-pages": () => import("./tasks/screen-pages.ts"),
   "copy-pages": () => import("./tasks/copy-pages.ts"),
+  "write-behind": () => import("./tasks/write-behind.ts"),
   classify: () => import("./tasks/classify.ts"),
   search: () => import("./tasks/search.ts"),
   "send-channel": () => import("./tasks/send-channel.ts"),

@@ -37,8 +37,8 @@ function digests(hasher: PageHasher, bytes: Uint8Array, offset: number, count: n
   return Array.from({ length: count }, (_, i) => hex(into.subarray(3 + i * 8, 11 + i * 8)));
 }
 
-describe("PageHasher", () => {
-  const hasher = new PageHasher(2 ** 20);
+describe.each([false, true])("PageHasher, its memory shared: %s", (shared) => {
+  const hasher = new PageHasher(2 ** 20, shared);
 
   it("gives xxh64 as others compute it", () => {
     // From another implementation of xxHash.

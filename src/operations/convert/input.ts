@@ -13,7 +13,7 @@ import type { StreamEvents } from "../../stream/events.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import { openSnapshot, readConfiguration } from "../open.ts";
 import { worthThreads } from "../parallel.ts";
-import { PassEvents, piecesOf, pump, streamOnly } from "./pass.ts";
+import { PassEvents, type PieceSource, piecesOf, pump, pumpFile, streamOnly } from "./pass.ts";
 import { requirePages, requireSealed, requireTrusted } from "./trust.ts";
 
 /** What is known of the input when all of it has been read. */
@@ -29,6 +29,8 @@ export interface InputFacts {
 export interface PassOptions {
   /** Memory to read into. */
   readonly buffer: Uint8Array;
+  /** Memory for a file that is read while what came from it is still being written. Default: `buffer`. */
+  readonly pieces?: PieceSource | null;
   readonly drained: () => Promise<void>;
   /** Bytes of the input so far. */
   readonly onBytes: (bytes: number) => void;
@@ -64,7 +66,7 @@ export interface InputOptions {
   readonly offset?: number;
   /** The pages must be at hand: a stream in a file is read through first to find them. */
   readonly random: boolean;
-  /** The output can be written by threads, which need to know where the pages are. */
+  /** The output is several files, which threads write: they need to know where the pages are. */
   readonly threads: boolean;
   /** Take a file whose seal cannot be relied on. */
   readonly force: boolean;
@@ -165,7 +167,10 @@ async function passInput(store: Store, file: FileStore | null, options: InputOpt
     if (capabilitiesOf(configuration).includes("mapped-ram")) return null;
   }
   const more = pageSize === undefined ? {} : { pageSize };
-  const pass = async (to: StreamEvents, { buffer, drained, onBytes, signal }: PassOptions): Promise<InputFacts> => {
+  const pass = async (
+    to: StreamEvents,
+    { buffer, pieces = null, drained, onBytes, signal }: PassOptions,
+  ): Promise<InputFacts> => {
     const events = new PassEvents(store.name, to);
     const onPlace = (place: () => number): void => {
       events.place = place;
@@ -177,7 +182,12 @@ async function passInput(store: Store, file: FileStore | null, options: InputOpt
     }
     // Device state without a vmdesc ends where its container ends, and a seal is not the stream's.
     const limit = (await sealedStreamEnd(store)) ?? store.size;
-    const { end } = await pump(piecesOf(store, base, limit, buffer, signal), events, { ...rest, base, onBytes });
+    const { readSync } = store;
+    const all = { ...rest, base, onBytes };
+    const end =
+      pieces !== null && readSync !== undefined
+        ? await pumpFile({ name: store.name, readSync }, limit, pieces, events, all)
+        : (await pump(piecesOf(store, base, limit, buffer, signal), events, all)).end;
     const seal = await readSeal(store, base, end);
     requireTrusted(seal, force);
     return factsOf(events, seal.seal?.meta ?? null, 0);

@@ -20,8 +20,10 @@ import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import type { ConfigurationRecord, StreamRecord } from "../../stream/records.ts";
 import { StreamWriter } from "../../stream/writer.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
+import { BehindFile } from "./behind-file.ts";
 import type { ConvertInput } from "./input.ts";
-import { copyInParallel } from "./parallel.ts";
+import { copyBehind, copyInParallel } from "./parallel.ts";
+import type { PieceSource } from "./pass.ts";
 
 export interface Sizes {
   readonly apparent: number;
@@ -52,9 +54,13 @@ export interface Output {
   readonly events: StreamEvents;
   /** Memory for the input to be read into. */
   readonly buffer: Uint8Array;
+  /** The same for a file; null: `buffer`. */
+  readonly pieces: PieceSource | null;
   copy(source: CopySource, progress: CopyProgress): Promise<void>;
   /** Waits until all events so far have been written. */
   drained(): Promise<void>;
+  /** Everything has been given: threads that write are waited for, and not needed any more. */
+  settle(): Promise<void>;
   /** Null when they are not known: a stream that was passed on. */
   counts(): PageCounts | null;
   /** Writes what is still missing and brings all to disk, under its name. @returns null for a pipe */
@@ -86,24 +92,36 @@ class ZerosTaken extends FixedRamAssembly {
 export class FixedRamOutput implements Output {
   readonly events: FixedRamAssembly;
   readonly buffer: Uint8Array;
+  readonly pieces: BehindFile | null;
   readonly #file: TargetFile;
 
-  constructor(file: TargetFile, head: ImageHead | null) {
-    const hasher = new PageHasher(copyBufferBytes);
-    this.buffer = hasher.region;
+  /** @param pool whose one thread writes the file; null: nobody does but the caller's */
+  constructor(file: TargetFile, head: ImageHead | null, pool: WorkerPool | null) {
+    const behind = pool === null ? null : BehindFile.over(file, pool);
+    const hasher = behind?.hasher ?? new PageHasher(copyBufferBytes);
+    this.buffer = behind === null ? hasher.region : new Uint8Array(copyBufferBytes);
+    this.pieces = behind;
     this.#file = file;
     this.events = new ZerosTaken(
       (configuration, ramStart) =>
         head === null
-          ? new FixedRamWriter(file, configuration, ramStart, { hasher })
-          : new LibvirtWriter(file, configuration, ramStart, head),
+          ? new FixedRamWriter(behind ?? file, configuration, ramStart, { hasher })
+          : new LibvirtWriter(behind ?? file, configuration, ramStart, { ...head, hasher }),
       inflate,
     );
   }
 
   async copy(source: CopySource, progress: CopyProgress): Promise<void> {
-    for (const record of source.snapshot.records) this.events.record(record);
-    await copyToPlaces(source, this.events.writer, progress, this.buffer);
+    const { snapshot, digests, verifyPages } = source;
+    for (const record of snapshot.records) this.events.record(record);
+    const { writer } = this.events;
+    if (this.pieces !== null && (await copyBehind(snapshot, writer, this.pieces, { digests, ...progress }))) return;
+    await verifyPages(progress.onVerified, progress.signal);
+    await copyPages(snapshot.map, writer, { ...progress, buffer: this.buffer });
+  }
+
+  async settle(): Promise<void> {
+    await this.pieces?.settle();
   }
 
   async drained(): Promise<void> {}
@@ -124,21 +142,8 @@ export class FixedRamOutput implements Output {
   }
 
   abort(): Promise<void> {
-    return this.#file.abort();
+    return (this.pieces ?? this.#file).abort();
   }
-}
-
-/** By threads where they pay; else here, after the pages have been compared with their digests. */
-async function copyToPlaces(
-  { snapshot, digests, verifyPages }: CopySource,
-  writer: FixedRamWriter | RawWriter,
-  { total, onPages, onVerified, pool = null, signal }: CopyProgress,
-  buffer: Uint8Array,
-): Promise<void> {
-  const more = { onPages, ...(signal === undefined ? {} : { signal }) };
-  if (await copyInParallel(snapshot, writer, { digests, total, pool, ...more })) return;
-  await verifyPages(onVerified, signal);
-  await copyPages(snapshot.map, writer, { ...more, buffer });
 }
 
 /** Takes a stream's bytes in order. */
@@ -151,6 +156,7 @@ export interface ByteSink {
 export class StreamOutput implements Output {
   readonly events: StreamEvents;
   readonly buffer = new Uint8Array(copyBufferBytes);
+  readonly pieces = null;
   readonly id = null;
   readonly #writer: StreamWriter;
   readonly #file: TargetFile | null;
@@ -203,6 +209,8 @@ export class StreamOutput implements Output {
     await this.#pending;
   }
 
+  async settle(): Promise<void> {}
+
   counts(): PageCounts | null {
     return this.#counts;
   }
@@ -237,6 +245,7 @@ function inOrder(file: TargetFile): (bytes: Uint8Array) => Promise<void> {
 export class RawOutput implements Output {
   readonly events: RawEvents;
   readonly buffer = new Uint8Array(copyBufferBytes);
+  readonly pieces = null;
   readonly id = null;
   readonly #folder: TargetFolder;
 
@@ -245,10 +254,17 @@ export class RawOutput implements Output {
     this.events = new RawEvents(folder);
   }
 
-  async copy(source: CopySource, progress: CopyProgress): Promise<void> {
-    for (const record of source.snapshot.records) this.events.record(record);
-    await copyToPlaces(source, this.events.writer, progress, this.buffer);
+  /** By threads where they pay; else here, after the pages have been compared with their digests. */
+  async copy({ snapshot, digests, verifyPages }: CopySource, progress: CopyProgress): Promise<void> {
+    const { pool = null, onVerified, signal } = progress;
+    for (const record of snapshot.records) this.events.record(record);
+    const { writer } = this.events;
+    if (await copyInParallel(snapshot, writer, { ...progress, digests, pool })) return;
+    await verifyPages(onVerified, signal);
+    await copyPages(snapshot.map, writer, { ...progress, buffer: this.buffer });
   }
+
+  async settle(): Promise<void> {}
 
   async drained(): Promise<void> {}
 

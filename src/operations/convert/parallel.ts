@@ -16,7 +16,13 @@ import { FileStore } from "../../storage/file-store.ts";
 import { ScratchFile } from "../../storage/scratch-file.ts";
 import type { SharedFile } from "../../workers/page-reader.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { type CopyJob, runFields } from "../../workers/tasks/copy-pages.ts";
+import {
+  type CopyJob,
+  type CopyMemory,
+  type CopyResult,
+  run as copyPages,
+  runFields,
+} from "../../workers/tasks/copy-pages.ts";
 import { eachJob, jobNodes, worthThreads } from "../parallel.ts";
 
 /** A writer of pages at fixed places whose file other threads can write to. */
@@ -39,11 +45,16 @@ export interface ParallelCopy {
   readonly signal?: AbortSignal;
 }
 
-/** Threads for what will be copied, starting while the input is looked at; null where they would not pay. @param bytes that the input takes */
-export function startCopying(bytes: number): WorkerPool | null {
+/**
+ * Threads for what will be copied, starting while the input is looked at; null where they would not pay.
+ *
+ * @param bytes that the input takes
+ * @param files into one file, which one thread writes, or into several, which each copies to by itself
+ */
+export function startCopying(bytes: number, files: "one" | "several"): WorkerPool | null {
   if (bytes < worthThreads) return null;
-  const pool = new WorkerPool();
-  pool.warmUp("copy-pages");
+  const pool = files === "one" ? new WorkerPool({ size: 1 }) : new WorkerPool();
+  pool.warmUp(files === "one" ? "write-behind" : "copy-pages");
   return pool;
 }
 
@@ -60,35 +71,68 @@ export async function copyInParallel(
   writer: PlacedWriter,
   options: ParallelCopy,
 ): Promise<boolean> {
-  const { map } = snapshot;
-  const sources = map.stores.map(sharedStore);
-  const places = map.blocks.map((block) => writer.placeOf(block));
-  const { digests, total, onPages, signal } = options;
-  if (sources.includes(null) || places.includes(null) || total < worthThreads) return false;
+  const { digests, total, signal } = options;
+  const jobs = total < worthThreads ? null : jobsFor(snapshot, writer, digests);
+  if (jobs === null) return false;
   const pool = options.pool ?? new WorkerPool();
   await using _ = options.pool === null || options.pool === undefined ? pool : null;
-  let bytes = 0;
-  await eachJob(
-    pool,
-    "copy-pages",
-    jobsOf(
-      map,
-      sources.filter((each) => each !== null),
-      places,
-      digests,
-    ),
-    ({ content, damaged }, { block, firstPage }) => {
-      if (damaged >= 0) throw new DamagedNode(block, firstPage / nodePages + damaged);
-      const bitmap = new PageBitmap(Math.min(jobPages, block.pages - firstPage), content);
-      writer.adopt(block, firstPage, bitmap);
-      bytes += bitmap.count() * block.pageSize;
-      onPages(bytes);
-    },
-    signal,
-  ).catch(async (error: unknown) => {
-    throw error instanceof DamagedNode ? await damageOf(snapshot, digests, error) : error;
+  const take = taker(writer, options.onPages);
+  await named(snapshot, digests, () => eachJob(pool, "copy-pages", jobs, take, signal));
+  return true;
+}
+
+/**
+ * The same into one file, by this thread alone, while another writes what it has ready.
+ *
+ * @returns false, and nothing was done, where the files cannot be read by their descriptors
+ * @throws as {@link copyInParallel}
+ */
+export async function copyBehind(
+  snapshot: Snapshot,
+  writer: PlacedWriter,
+  memory: CopyMemory,
+  { digests, onPages, signal }: Pick<ParallelCopy, "digests" | "onPages" | "signal">,
+): Promise<boolean> {
+  const jobs = jobsFor(snapshot, writer, digests);
+  if (jobs === null) return false;
+  const take = taker(writer, onPages);
+  await named(snapshot, digests, async () => {
+    for (const { input, more } of jobs) {
+      // Signals and timers get their turn.
+      await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      take(copyPages(input, { cancelled: () => false }, memory), more);
+    }
   });
   return true;
+}
+
+/** Null: some store or target cannot be used by its descriptor. */
+function jobsFor({ map }: Snapshot, writer: PlacedWriter, digests: Digests | null): Generator<Planned> | null {
+  const sources = map.stores.map(sharedStore).filter((each) => each !== null);
+  const places = map.blocks.map((block) => writer.placeOf(block));
+  if (sources.length < map.stores.length || places.includes(null)) return null;
+  return jobsOf(map, sources, places, digests);
+}
+
+function taker(writer: PlacedWriter, onPages: (bytes: number) => void) {
+  let bytes = 0;
+  return ({ content, damaged }: CopyResult, { block, firstPage }: Planned["more"]): void => {
+    if (damaged >= 0) throw new DamagedNode(block, firstPage / nodePages + damaged);
+    const bitmap = new PageBitmap(Math.min(jobPages, block.pages - firstPage), content);
+    writer.adopt(block, firstPage, bitmap);
+    bytes += bitmap.count() * block.pageSize;
+    onPages(bytes);
+  };
+}
+
+/** Does `what`; damage that it finds is looked at and thrown by its name. */
+async function named(snapshot: Snapshot, digests: Digests | null, what: () => Promise<void>): Promise<void> {
+  try {
+    await what();
+  } catch (error) {
+    throw error instanceof DamagedNode ? await damageOf(snapshot, digests, error) : error;
+  }
 }
 
 /** Which node was found damaged, until it is known what in it. */

@@ -9,6 +9,7 @@ import type { PageBatch } from "../../pages/sink.ts";
 import type { Store } from "../../pages/store.ts";
 import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import { savedRunState } from "../../stream/global-state.ts";
+import { recordHeader } from "../../stream/page-records.ts";
 import { StreamReader } from "../../stream/reader.ts";
 import type { ConfigurationRecord, RamStartRecord, StreamRecord } from "../../stream/records.ts";
 
@@ -110,6 +111,55 @@ export async function pump(
   if (!reader.complete) reader.end();
   if (drained !== undefined) await drained();
   return { end: reader.position, trailing };
+}
+
+/** Memory to read a file's pieces into, each used again only when it may be. */
+export interface PieceSource {
+  piece(): Uint8Array;
+}
+
+/** Bytes that are read from one turn of the event loop to the next. */
+const turnBytes = 16 * 2 ** 20;
+
+/**
+ * The same for a stream in a file, read without leaving the thread. A piece ends where a page's record would, if what follows is
+ * like what came last: then no page lies in two pieces.
+ *
+ * @param end of the stream at most, bytes
+ */
+export async function pumpFile(
+  store: Pick<Store, "name"> & Required<Pick<Store, "readSync">>,
+  end: number,
+  pieces: PieceSource,
+  events: StreamEvents,
+  { base = 0, pageSize, onBytes, onPlace, signal }: Omit<PumpOptions, "drained">,
+): Promise<number> {
+  const reader = new StreamReader(events, { base, ...(pageSize === undefined ? {} : { pageSize }) });
+  onPlace?.(() => reader.itemOffset);
+  while (!reader.complete) {
+    const at = reader.position;
+    const piece = pieces.piece();
+    const length = Math.max(0, Math.min(wholeRecords(reader, piece.length), end - at));
+    const count = length === 0 ? 0 : store.readSync(piece.subarray(0, length), at);
+    if (count === 0) {
+      reader.end();
+      break;
+    }
+    reader.push(piece.subarray(0, count));
+    onBytes?.(at + count - base);
+    if (Math.floor(at / turnBytes) === Math.floor((at + count) / turnBytes)) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  }
+  return reader.position;
+}
+
+/** Bytes from a reader's position to the last end of a record that lies within `most`, if only pages' records follow. */
+function wholeRecords({ position, itemOffset, blocks: [block] }: StreamReader, most: number): number {
+  const record = (block?.pageSize ?? 0) + recordHeader;
+  const held = position - itemOffset;
+  const whole = Math.floor((most + held) / record) * record - held;
+  return block === undefined || whole <= 0 ? most : whole;
 }
 
 /**

@@ -41,8 +41,8 @@ export class ConvertRun {
     const { input: source, signal } = this.#options;
     signal?.throwIfAborted();
     this.#report("preflight", 0, 0);
-    const threads = this.#to === "fixed-ram" || this.#to === "raw";
-    if (threads && typeof source === "string") this.#pool = startCopying(bytesOf(source));
+    if (typeof source === "string" && this.#to !== "stream")
+      this.#pool = startCopying(bytesOf(source), this.#to === "raw" ? "several" : "one");
     try {
       return await this.#from(await this.#open());
     } finally {
@@ -56,7 +56,7 @@ export class ConvertRun {
       force,
       // A stream is made anew from its pages; an image's header says whether the guest ran, which the stream's end tells.
       random: this.#to === "stream" || this.#to === "libvirt-sparse",
-      threads: this.#to === "fixed-ram" || this.#to === "raw",
+      threads: this.#to === "raw",
       onRead: (bytes, total) => this.#report("preflight", bytes, total),
       ...(pageSize === undefined ? {} : { pageSize }),
       ...(bigEndian === undefined ? {} : { bigEndian }),
@@ -84,6 +84,7 @@ export class ConvertRun {
   async #convert(input: ConvertInput, output: Output): Promise<ConvertResult> {
     const { signal } = this.#options;
     const facts = await this.#copy(input, output);
+    await output.settle();
     const copied = performance.now();
     // The threads end while the rest is written.
     this.#pool?.close().catch(() => {});
@@ -127,6 +128,7 @@ export class ConvertRun {
     }
     return input.pass(output.events, {
       buffer,
+      pieces: output.pieces,
       drained: () => output.drained(),
       onBytes: (bytes) => this.#report("ram", bytes, input.size),
       ...more,
@@ -140,7 +142,7 @@ export class ConvertRun {
     if (this.#to === "raw") return new RawOutput(this.#named(TargetFolder.create(output)));
     const head = this.#to === "libvirt-sparse" ? this.#imageHead(input) : null;
     const file = this.#named(TargetFile.create(output));
-    return this.#to === "stream" ? new StreamOutput(file) : new FixedRamOutput(file, head);
+    return this.#to === "stream" ? new StreamOutput(file) : new FixedRamOutput(file, head, this.#pool);
   }
 
   /** Tells of what earlier runs left behind. */

@@ -37,9 +37,18 @@ export interface CopyResult {
   readonly damaged: number;
 }
 
+/** Where pages are read to, and how they get to the target from there. */
+export interface CopyMemory {
+  readonly hasher: PageHasher;
+  /** A part of the hasher's region to read {@link pieceBytes} into. */
+  piece(): Uint8Array;
+  /** @param bytes of that part, or others */
+  write(bytes: Uint8Array, position: number): void;
+}
+
 /** Reads, compares with the seal it had, hashes and writes pages; zero pages are left out. */
-export function run(job: CopyJob, context: TaskContext): CopyResult {
-  const copier = new NodeCopier(job);
+export function run(job: CopyJob, context: Pick<TaskContext, "cancelled">, memory?: CopyMemory): CopyResult {
+  const copier = new NodeCopier(job, memory ?? ownMemory(job));
   const nodes = Math.ceil(job.pages / nodePages);
   for (let node = 0; node < nodes && !context.cancelled(); node++) {
     if (!copier.node(node)) return { content: copier.content.bytes, damaged: node };
@@ -48,13 +57,20 @@ export function run(job: CopyJob, context: TaskContext): CopyResult {
   return { content: copier.content.bytes, damaged: -1 };
 }
 
+/** This thread's own, and writing at once. */
+function ownMemory({ target }: CopyJob): CopyMemory {
+  const hasher = threadHasher();
+  return { hasher, piece: () => hasher.region, write: (bytes, position) => writeFully(target, bytes, position) };
+}
+
 class NodeCopier {
   readonly content: PageBitmap;
   readonly #job: CopyJob;
   /** Pages that the source has, zero ones too. */
   readonly #source: PageBitmap;
   readonly #table: Uint8Array;
-  readonly #hasher: PageHasher = threadHasher();
+  readonly #memory: CopyMemory;
+  readonly #hasher: PageHasher;
   readonly #reader: PageReader;
   readonly #nodes = new NodeHasher();
   readonly #most: number;
@@ -63,8 +79,10 @@ class NodeCopier {
   #run = 0;
   #done = 0;
 
-  constructor(job: CopyJob) {
+  constructor(job: CopyJob, memory: CopyMemory) {
     this.#job = job;
+    this.#memory = memory;
+    this.#hasher = memory.hasher;
     this.content = new PageBitmap(job.pages);
     this.#source = new PageBitmap(job.pages);
     this.#table = new Uint8Array(job.pages * digestBytes);
@@ -98,7 +116,7 @@ class NodeCopier {
 
   /** Writes the digests, but leaves out nodes that have none: they stay holes. */
   writeTable(): void {
-    const { tableOffset, target, zerosPresent, pages, pageSize } = this.#job;
+    const { tableOffset, zerosPresent, pages, pageSize } = this.#job;
     if (tableOffset === null) return;
     if (zerosPresent) {
       const zero = this.#hasher.zeroDigest(pageSize);
@@ -117,7 +135,7 @@ class NodeCopier {
       }
       let stop = node + 1;
       while (stop < nodes && some(stop)) stop++;
-      writeFully(target, this.#table.subarray(node * nodeBytes, stop * nodeBytes), tableOffset + node * nodeBytes);
+      this.#memory.write(this.#table.subarray(node * nodeBytes, stop * nodeBytes), tableOffset + node * nodeBytes);
       node = stop;
     }
   }
@@ -127,26 +145,26 @@ class NodeCopier {
     const source = sources[runs[at + 2] ?? 0];
     if (source === undefined) throw new RangeError("no such source");
     const stride = runs[at + 4] ?? pageSize;
+    const piece = this.#memory.piece();
+    this.#reader.into(piece);
     this.#reader.read(source, (runs[at + 3] ?? 0) + this.#done * stride, stride, count);
     this.#source.setRange(first, count);
-    if (this.#hashed) {
-      this.#hasher.hash(this.#hasher.region, 0, count, pageSize, pageSize, this.#table, first * digestBytes);
-    }
-    this.#write(first, count);
+    if (this.#hashed) this.#hasher.hash(piece, 0, count, pageSize, pageSize, this.#table, first * digestBytes);
+    this.#write(piece, first, count);
   }
 
   /** Writes the pages of a piece that are not zero. */
-  #write(first: number, count: number): void {
-    const { target, pagesOffset, pageSize } = this.#job;
+  #write(piece: Uint8Array, first: number, count: number): void {
+    const { pagesOffset, pageSize } = this.#job;
+    const zero = (page: number) => this.#hasher.isZero(piece.byteOffset + page * pageSize, pageSize);
     for (let from = 0; from < count; ) {
-      if (this.#hasher.isZero(from * pageSize, pageSize)) {
+      if (zero(from)) {
         from++;
         continue;
       }
       let to = from + 1;
-      while (to < count && !this.#hasher.isZero(to * pageSize, pageSize)) to++;
-      const bytes = this.#hasher.region.subarray(from * pageSize, to * pageSize);
-      writeFully(target, bytes, pagesOffset + (first + from) * pageSize);
+      while (to < count && !zero(to)) to++;
+      this.#memory.write(piece.subarray(from * pageSize, to * pageSize), pagesOffset + (first + from) * pageSize);
       this.content.setRange(first + from, to - from);
       from = to;
     }
