@@ -9,7 +9,8 @@ const PIECE = 8192;
 export function latin1(bytes: Uint8Array, start = 0, end = bytes.length): string {
   let text = "";
   for (let at = start; at < end; at += PIECE) {
-    text += String.fromCharCode(...bytes.subarray(at, Math.min(at + PIECE, end)));
+    // Not spread out into arguments: that goes through an iterator, byte by byte.
+    text += Reflect.apply(String.fromCharCode, null, bytes.subarray(at, Math.min(at + PIECE, end)));
   }
   return text;
 }

@@ -15,6 +15,8 @@ export interface CloneOptions
   readonly count: number;
   /** Program and arguments of each QEMU, `{n}` being its number from 1; default: what the snapshot records, after a yes. */
   readonly command?: readonly string[];
+  /** Threads of the page server. Default: one for each processor but one, eight at most. */
+  readonly threads?: number;
   /** Where the overlays are made, and stay. Default: a temporary folder, which goes when the last clone has ended. */
   readonly overlayDir?: string;
   /** Hears what has become of a clone: each change of state, and now and then how far it is. */
@@ -77,10 +79,9 @@ export interface Clones {
 }
 
 /**
- * Starts guests from one snapshot, each lazily: they share the file in the page cache and a page server, whose threads (as many as there
- * are processors, eight at most) serve all of them, and nothing else. Disks that the guest writes to are replaced by overlays, so that the
- * recorded images are only read; any other that all would write to is refused. Returns when each guest has all of its memory, or has
- * failed; one that fails takes no other with it.
+ * Starts guests from one snapshot, each lazily: they share the file in the page cache and a page server, whose threads serve all of them,
+ * and nothing else. Disks that the guest writes to are replaced by overlays, so that the recorded images are only read; any other that all
+ * would write to is refused. Returns when each guest has all of its memory, or has failed; one that fails takes no other with it.
  *
  * As with `resume`, our own death by SIGKILL ends no guest. Any other end of this process does.
  *

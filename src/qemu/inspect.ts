@@ -173,7 +173,8 @@ const notFeatures: ReadonlySet<string> = new Set([
   "host-phys-bits",
 ]);
 
-async function queryMemory(client: QmpClient, options?: ExecuteOptions): Promise<GuestFacts["memory"]> {
+/** Where the guest's memory lies; what QEMU does not say is left out. */
+export async function queryMemory(client: QmpClient, options?: ExecuteOptions): Promise<GuestFacts["memory"]> {
   const Text = v.string();
   const get = (path: string, property: string) =>
     optional(() => ask(client, Text, "qom-get", { path, property }, options), null);

@@ -3,7 +3,7 @@
  * when we end. Linux's parent-death signal (through setpriv of util-linux, where it is installed) covers even our own kill -9.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { FixedramError } from "../errors.ts";
@@ -248,33 +248,46 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Milliseconds between two tries; QEMU gives no sign when its socket listens. */
-const LOOK = 10;
+/** Milliseconds between two looks whether QEMU has made its socket, of which it gives no sign; and between two tries to connect. */
+const LOOK = 2;
+const AGAIN = 5;
 
 async function waitForQmp(running: Running, qmp: string, options: StartOptions): Promise<QmpClient> {
   const { signal, timeout = 30_000 } = options;
   const deadline = performance.now() + timeout;
+  const over = new AbortController();
+  void running.ended.then(() => over.abort());
+  const both = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
   for (;;) {
     if (running.end !== null) throw exited(running);
     if (signal?.aborted === true) throw abortError(signal, "starting QEMU");
     const left = deadline - performance.now();
     if (left <= 0) throw startTimeout(running, timeout);
-    const over = new AbortController();
-    running.ended.then(() => over.abort());
-    const both = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
-    try {
-      return await QmpClient.connect(
-        { kind: "unix", path: qmp },
-        { signal: both, greetingTimeout: left, outOfBand: true },
-      );
-    } catch (error) {
-      const code = error instanceof FixedramError ? error.code : "";
-      if (code === "qmp.busy" || code === "qmp.timeout") throw startTimeout(running, timeout);
-      const notYet = code === "qmp.no-socket" || code === "qmp.nobody-listening" || code === "qmp.closed";
-      if (!notYet && !both.aborted) throw error;
-      // A connection that closes means that the process is about to end: its words come with its end.
-      await Promise.race([running.ended, new Promise((resolve) => setTimeout(resolve, LOOK))]);
-    }
+    // To look is a hundred times cheaper than to fail to connect, and there may be many that start.
+    const there = existsSync(qmp);
+    const client = there ? await tryToConnect(running, qmp, both, left, timeout) : null;
+    if (client !== null) return client;
+    // A connection that closes means that the process is about to end: its words come with its end.
+    await Promise.race([running.ended, new Promise((resolve) => setTimeout(resolve, there ? AGAIN : LOOK))]);
+  }
+}
+
+/** @returns null: QEMU does not listen yet, or is about to end */
+async function tryToConnect(
+  running: Running,
+  path: string,
+  signal: AbortSignal,
+  left: number,
+  timeout: number,
+): Promise<QmpClient | null> {
+  try {
+    return await QmpClient.connect({ kind: "unix", path }, { signal, greetingTimeout: left, outOfBand: true });
+  } catch (error) {
+    const code = error instanceof FixedramError ? error.code : "";
+    if (code === "qmp.busy" || code === "qmp.timeout") throw startTimeout(running, timeout);
+    const notYet = code === "qmp.no-socket" || code === "qmp.nobody-listening" || code === "qmp.closed";
+    if (!notYet && !signal.aborted) throw error;
+    return null;
   }
 }
 

@@ -200,10 +200,18 @@ export class QmpClient extends EventEmitter<{ event: [QmpEvent]; close: [Fixedra
           reject(error);
         },
       });
+      this.#hold();
       this.#stream.write(
         `${formatQmpJson({ [how]: command, ...(args === undefined ? {} : { arguments: args }), id })}\n`,
       );
     });
+  }
+
+  /** Commands that are given at once go out at once: each write of its own costs a turn of QEMU's main loop, and of ours. */
+  #hold(): void {
+    if (this.#stream.writableCorked > 0) return;
+    this.#stream.cork();
+    queueMicrotask(() => this.#stream.uncork());
   }
 
   /**

@@ -1,4 +1,3 @@
-import * as v from "valibot";
 import { Cursor } from "../bytes/cursor.ts";
 import { latin1, printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
@@ -44,33 +43,8 @@ export interface VmdescDevice extends VmdescState {
 const MAX_DEPTH = 128;
 /** Real ones have some 100 KiB; JSON takes up to 30 times its length in memory. */
 export const MAX_VMDESC = 16 * 2 ** 20;
-
-const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-
-const stateEntries = {
-  vmsd_name: v.optional(v.string()),
-  version: v.optional(v.number()),
-  fields: v.optional(v.array(v.lazy((): v.GenericSchema<VmdescField> => field))),
-  subsections: v.optional(v.array(v.lazy((): v.GenericSchema<VmdescState> => state))),
-};
-
-const field: v.GenericSchema<VmdescField> = v.object({
-  name: v.string(),
-  type: v.optional(v.string()),
-  size,
-  array_len: v.optional(size),
-  index: v.optional(size),
-  version_id: v.optional(v.number()),
-  struct: v.optional(v.lazy((): v.GenericSchema<VmdescState> => state)),
-  ...stateEntries,
-});
-
-const state: v.GenericSchema<VmdescState> = v.object(stateEntries);
-
-const schema = v.object({
-  page_size: v.optional(size),
-  devices: v.array(v.object({ name: v.string(), instance_id: v.pipe(v.number(), v.safeInteger()), ...stateEntries })),
-});
+/** Up to here its nesting is looked at when it is parsed: brackets alone cannot take much memory, and V8 parses without recursion. */
+const SMALL_VMDESC = 2 ** 20;
 
 /** Whether brackets outside strings of JSON nest at most `limit` deep, so that no recursion over the parsed value runs away. */
 export function isShallow(bytes: Uint8Array, limit: number): boolean {
@@ -97,18 +71,105 @@ export function isShallow(bytes: Uint8Array, limit: number): boolean {
  */
 export function parseVmdesc(bytes: Uint8Array, offset = 0): Vmdesc {
   if (bytes.length > MAX_VMDESC) throw invalid(offset, `It is longer than ${MAX_VMDESC} bytes.`);
-  if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, `It nests deeper than ${MAX_DEPTH} levels.`);
+  if (bytes.length > SMALL_VMDESC && !isShallow(bytes, MAX_DEPTH)) throw invalid(offset, tooDeep);
   let json: unknown;
   try {
     json = JSON.parse(latin1(bytes));
   } catch (error) {
+    if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, tooDeep);
     throw invalid(offset, error instanceof Error ? error.message : String(error));
   }
-  // Without the first word a long list of wrong entries would be told one by one.
-  const result = v.safeParse(schema, json, { abortEarly: true });
-  if (result.success) return result.output;
-  const issue = result.issues[0];
-  throw invalid(offset, `${v.getDotPath(issue) ?? "the whole"}: ${issue.message}`);
+  const wrong = wrongWith(json);
+  if (wrong !== null) throw invalid(offset, wrong);
+  return json as Vmdesc;
+}
+
+type Entries = Readonly<Record<string, unknown>>;
+
+/**
+ * Looks at what was parsed before anybody relies on its types. By hand, because every command that opens a snapshot waits for it: a schema
+ * takes 15 ms for a real one in a process that has just begun.
+ *
+ * @returns where something is wrong, and what (`devices.0.name: no text`); null: nothing is
+ */
+function wrongWith(value: unknown): string | null {
+  if (!isRecord(value)) return "the whole: no object";
+  if (value.devices === undefined) return "devices: missing";
+  return length(value, "page_size") ?? each(value, "devices", 2, wrongWithDevice);
+}
+
+function wrongWithDevice(device: Entries, depth: number): string | null {
+  if (typeof device.name !== "string") return "name: no text";
+  if (!Number.isSafeInteger(device.instance_id)) return "instance_id: no whole number";
+  return wrongWithState(device, depth);
+}
+
+function wrongWithState(state: Entries, depth: number): string | null {
+  return (
+    text(state, "vmsd_name") ??
+    number(state, "version") ??
+    each(state, "fields", depth + 1, wrongWithField) ??
+    each(state, "subsections", depth + 1, wrongWithState)
+  );
+}
+
+function wrongWithField(field: Entries, depth: number): string | null {
+  if (typeof field.name !== "string") return "name: no text";
+  if (field.size === undefined) return "size: missing";
+  const wrong =
+    text(field, "type") ??
+    length(field, "size") ??
+    length(field, "array_len") ??
+    length(field, "index") ??
+    number(field, "version_id") ??
+    wrongWithState(field, depth);
+  const { struct } = field;
+  if (wrong !== null || struct === undefined) return wrong;
+  if (!isRecord(struct)) return "struct: no object";
+  const inside = depth < MAX_DEPTH ? wrongWithState(struct, depth + 1) : tooDeep;
+  return inside === null ? null : `struct.${inside}`;
+}
+
+/** @param depth of the list: what stands around it, and itself */
+function each(
+  entries: Entries,
+  name: string,
+  depth: number,
+  wrongWithItem: (item: Entries, depth: number) => string | null,
+): string | null {
+  const list = entries[name];
+  if (list === undefined) return null;
+  if (!Array.isArray(list)) return `${name}: no list`;
+  if (depth > MAX_DEPTH) return `${name}: ${tooDeep}`;
+  for (let i = 0; i < list.length; i++) {
+    const item: unknown = list[i];
+    const wrong = isRecord(item) ? wrongWithItem(item, depth + 1) : "no object";
+    if (wrong !== null) return `${name}.${i}.${wrong}`;
+  }
+  return null;
+}
+
+const tooDeep = `it nests deeper than ${MAX_DEPTH} levels`;
+
+function isRecord(value: unknown): value is Entries {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+function text(entries: Entries, name: string): string | null {
+  const value = entries[name];
+  return typeof value === "string" || value === undefined ? null : `${name}: no text`;
+}
+
+function number(entries: Entries, name: string): string | null {
+  const value = entries[name];
+  return typeof value === "number" || value === undefined ? null : `${name}: no number`;
+}
+
+/** Bytes, or a count. */
+function length(entries: Entries, name: string): string | null {
+  const value = entries[name];
+  const fits = value === undefined || (typeof value === "number" && Number.isSafeInteger(value) && value >= 0);
+  return fits ? null : `${name}: no whole number from 0 to 2^53`;
 }
 
 function invalid(offset: number, said: string): FixedramError {

@@ -66,7 +66,7 @@ test.each([
 
 test("nesting is bounded before anything recurses", () => {
   const deep = `{"devices":[{"name":"a","instance_id":0,"fields":${"[".repeat(100_000)}`;
-  expect(errorOf(() => parse(deep)).details).toMatchObject({ offset: 50, said: "It nests deeper than 128 levels." });
+  expect(errorOf(() => parse(deep)).details).toMatchObject({ offset: 50, said: "it nests deeper than 128 levels" });
   let state: unknown = { fields: [{ name: "x", size: 1 }] };
   for (let i = 0; i < 60; i++) state = { subsections: [state] };
   const vmdesc = parse({ devices: [{ name: "a", instance_id: 0, ...(state as object) }] });
@@ -76,6 +76,46 @@ test("nesting is bounded before anything recurses", () => {
 test("brackets in strings are not nesting", () => {
   const name = `${"[{".repeat(500)}\\"`;
   expect(parse({ devices: [{ name, instance_id: 0 }] }).devices[0]?.name).toBe(name);
+});
+
+test("lists and structs that nest too deep are refused, what nobody reads may nest as it likes", () => {
+  let fields: unknown = [];
+  let struct: unknown = {};
+  for (let i = 0; i < 100; i++) {
+    fields = [{ name: "x", size: 1, fields }];
+    struct = { fields: [{ name: "x", size: 1, struct }] };
+  }
+  const device = { name: "a", instance_id: 0 };
+  const said = (rest: object) => errorOf(() => parse({ devices: [{ ...device, ...rest }] })).details.said;
+  expect(said({ fields })).toMatch(/^devices\.0\.fields\.0\.fields\.0\..*: it nests deeper than 128 levels$/);
+  expect(said(struct as object)).toMatch(/^devices\.0\.fields\.0\.struct\..*it nests deeper than 128 levels$/);
+  const unread = `${"[".repeat(1000)}${"]".repeat(1000)}`;
+  expect(parse(`{"devices":[],"unread":${unread}}`).devices).toEqual([]);
+});
+
+const field = (more: object) => ({
+  devices: [{ name: "a", instance_id: 0, fields: [{ name: "x", size: 1, ...more }] }],
+});
+
+test.each([
+  ["text for a size", field({ size: "1" }), "devices.0.fields.0.size: "],
+  ["a size that is none", field({ size: null }), "devices.0.fields.0.size: "],
+  ["a broken length", field({ array_len: 0.5 }), "devices.0.fields.0.array_len: "],
+  ["a negative index", field({ index: -1 }), "devices.0.fields.0.index: "],
+  ["text for a version", field({ version_id: "1" }), "devices.0.fields.0.version_id: "],
+  ["a number for a type", field({ type: 1 }), "devices.0.fields.0.type: "],
+  ["a field without a name", field({ name: 7 }), "devices.0.fields.0.name: "],
+  ["a list for a struct", field({ struct: [] }), "devices.0.fields.0.struct: "],
+  ["no name in a struct", field({ struct: { vmsd_name: 1 } }), "devices.0.fields.0.struct.vmsd_name: "],
+  ["no list of inner fields", field({ fields: {} }), "devices.0.fields.0.fields: "],
+  ["a subsection that is none", field({ subsections: [1] }), "devices.0.fields.0.subsections.0."],
+  ["text for a device's version", { devices: [{ name: "a", instance_id: 0, version: "1" }] }, "devices.0.version: "],
+  ["a device without a name", { devices: [{ instance_id: 0 }] }, "devices.0.name: "],
+  ["a device that is none", { devices: [null] }, "devices.0."],
+  ["no list of devices", { devices: {} }, "devices: "],
+  ["a broken page size", { page_size: 0.5, devices: [] }, "page_size: "],
+])("%s is told with its place", (_defect, json, said) => {
+  expect(errorOf(() => parse(json)).details.said?.slice(0, said.length)).toBe(said);
 });
 
 test.each([

@@ -75,7 +75,8 @@ export class CloneRun {
   async #prepare() {
     this.#reporter.enter("preflight");
     this.#folder = makePrivateFolder(this.#options.socketDir);
-    const file = await this.#open(this.#options, this.#folder, this.#options.count);
+    const { count: guests, threads } = this.#options;
+    const file = await this.#open(this.#options, this.#folder, { guests, threads });
     this.#file = file;
     const meta = recordOf(file.snapshot, this.#notice);
     const { argv, cwd } = await this.#command(meta);

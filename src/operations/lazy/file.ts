@@ -1,4 +1,5 @@
 import { rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Snapshot } from "../../containers/snapshot.ts";
 import type { PrivateFolder } from "../../qemu/private-folder.ts";
@@ -9,6 +10,14 @@ import type { LazyResumeOptions } from "../resume-lazy.ts";
 import { ServerKeeper } from "./keeper.ts";
 import { snapshotKey } from "./served-file.ts";
 import { readWorkingSet } from "./workset.ts";
+
+/** Threads of a page server at most: beyond that the disk or the memory's bandwidth is the limit. */
+const mostThreads = 8;
+
+/** One processor is left to the guests: on two, a second thread costs more to start than it gives (docs/decisions/0010). */
+export function usualThreads(): number {
+  return Math.min(Math.max(1, availableParallelism() - 1), mostThreads);
+}
 
 /** Where a snapshot's working set is kept; null: it is not wanted. */
 export function workingSetPath({
@@ -36,7 +45,7 @@ export interface LazyFile {
 export async function openLazyFile(
   options: Pick<LazyResumeOptions, "file" | "id" | "verify" | "bigEndian" | "signal" | "force" | "prefetch">,
   folder: PrivateFolder,
-  guests: number,
+  { guests, threads = usualThreads() }: { readonly guests: number; readonly threads?: number | undefined },
   onRead: (bytes: number, total: number) => void = () => {},
 ): Promise<LazyFile> {
   const { file: path, verify, bigEndian, signal } = options;
@@ -57,7 +66,7 @@ export async function openLazyFile(
     const { identity } = store;
     keeper.open({
       ...{ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null },
-      ...{ guests, warm: workingSetPath(options) },
+      ...{ guests, threads, warm: workingSetPath(options) },
     });
     return {
       snapshot,

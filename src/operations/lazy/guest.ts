@@ -2,12 +2,12 @@ import { accessSync, constants } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
-import { inspectGuest } from "../../qemu/inspect.ts";
+import { queryMemory } from "../../qemu/inspect.ts";
 import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { startTimeOf } from "../../qemu/process.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { cont, queryMigrate, queryStatus, stop } from "../../qmp/commands.ts";
+import { cont, queryMigrate, queryStatus, stop, toVersion } from "../../qmp/commands.ts";
 import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import type { Reporter } from "../reporter.ts";
@@ -130,12 +130,15 @@ export class LazyGuest {
     const { client } = destination;
     const { file, meta, place, records } = this.#serving;
     const { snapshot } = file;
-    const [facts, blocks, before] = await Promise.all([
-      inspectGuest(client, { cpuFlags: false }),
+    // No more is asked than is needed, and all at once: the guest waits for it.
+    const [memory, blocks, before] = await Promise.all([
+      queryMemory(client),
       queryRamblocks(client),
       snapshotSettings(client),
       ...(meta === null ? [] : [requireDisks(this.#options, meta, destination, this.#reporter.notice)]),
     ]);
+    const { capabilities } = before;
+    const facts = { memory, capabilities, version: toVersion(client.greeting.version) };
     for (const notice of preflight({ snapshot, facts, blocks })) this.#reporter.notice(notice);
     const size = hostPageSize();
     const workset = this.#workset();
@@ -150,7 +153,7 @@ export class LazyGuest {
       watch: this.#options.onActivity !== undefined,
     };
     try {
-      await setLazy(client, facts.capabilities, destination);
+      await setLazy(client, capabilities, destination);
       // RUN starts the guest, however it was saved.
       const state = savedRunState(snapshot.devices);
       if (destination.paused || (state !== null && !runs.has(state))) await stop(client);

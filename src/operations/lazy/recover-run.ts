@@ -38,7 +38,7 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
   const client = await connectQmp(address, { outOfBand: true, ...(signal === undefined ? {} : { signal }) });
   try {
     await requirePaused(client, options.qmp);
-    file = await openLazyFile({ ...options, prefetch: "none" }, folder, 1);
+    file = await openLazyFile({ ...options, prefetch: "none" }, folder, { guests: 1 });
     const qemu = findQemu(address);
     const note = requireSame(options, file, qemu);
     const job = await jobOf(options, client, file, note);

@@ -25,7 +25,7 @@ export class LazyRun {
     const folder = makePrivateFolder(this.#options.socketDir);
     let file: LazyFile | null = null;
     try {
-      file = await openLazyFile(this.#options, folder, 1, (bytes, total) => this.#moved(bytes, total));
+      file = await openLazyFile(this.#options, folder, { guests: 1 }, (bytes, total) => this.#moved(bytes, total));
       const meta = recordOf(file.snapshot, this.#reporter.notice);
       this.#reporter.enter("start");
       const destination = await chooseDestination(this.#options, meta, this.#reporter.notice);

@@ -23,6 +23,8 @@ export interface FileToServe {
   readonly bigEndian: boolean | null;
   /** Guests that will come. */
   readonly guests: number;
+  /** Threads that share them, the main one among them. */
+  readonly threads: number;
   /** A working set that will be asked for, to be read into the page cache while QEMU starts; null: none. */
   readonly warm: string | null;
   /** Check every page before it is sent. */

@@ -1,11 +1,10 @@
 /**
  * The page server: a process of its own, which nothing that its supervisor does can hold up, and which goes on when that is gone. It serves
- * one guest in its main thread. Several share as many threads as there are processors, the main one among them: none of them waits for a
- * disk, so that one guest's cold read holds up no other.
+ * one guest in its main thread. Several share a few threads, the main one among them: none of them waits for a disk, so that one guest's
+ * cold read holds up no other.
  *
  *     node server.js          (with an IPC channel; the snapshot as a file descriptor that it inherits)
  */
-import { availableParallelism } from "node:os";
 import { isMainThread, parentPort, type Worker, workerData } from "node:worker_threads";
 import { entryFile } from "../../installation.ts";
 import { startWorker } from "../../workers/start.ts";
@@ -15,13 +14,6 @@ import { errorJson, type Push, serveGuest, warmWorkingSet } from "./session.ts";
 
 /** Heap of a thread, MiB: it holds buffers of fixed size, and lists of what a guest touched. */
 const threadHeap = 256;
-/** Threads at most: beyond that the disk or the memory's bandwidth is the limit. */
-const mostThreads = 8;
-
-function threads(): number {
-  return Math.min(availableParallelism(), mostThreads);
-}
-
 /** Keeps pushes back until all may go. */
 class Gate {
   #open = false;
@@ -64,7 +56,7 @@ class Server {
       (opened) => {
         say({ say: "opened" });
         // Threads take as long to start as a QEMU does.
-        for (let i = 1; i < Math.min(file.guests, threads()); i++) this.#helpers.push(new Helper(file));
+        for (let i = 1; i < Math.min(file.guests, file.threads); i++) this.#helpers.push(new Helper(file));
         if (file.warm !== null) void warmWorkingSet(opened, file.warm);
       },
       (error: unknown) => say({ say: "cannot-open", error: errorJson(error) }),
@@ -99,7 +91,7 @@ class Server {
   #helperFor(file: FileToServe): Helper | null {
     const alive = this.#helpers.filter((helper) => helper.alive);
     const least = alive.reduce((min, { guests }) => Math.min(min, guests), this.#own);
-    if (least > 0 && alive.length + 1 < threads()) {
+    if (least > 0 && alive.length + 1 < file.threads) {
       const helper = new Helper(file);
       this.#helpers.push(helper);
       return helper;

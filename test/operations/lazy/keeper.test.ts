@@ -16,7 +16,7 @@ function keeperOfGuest(): { readonly keeper: ServerKeeper; readonly folder: stri
   const fd = openSync(path, "r");
   const { identity } = FileStore.open(path);
   const keeper = new ServerKeeper(fd);
-  keeper.open({ path, identity, index: null, warm: null, guests: 1, bigEndian: null, verify: false });
+  keeper.open({ path, identity, index: null, warm: null, guests: 1, threads: 1, bigEndian: null, verify: false });
   onTestFinished(async () => {
     await keeper.stop();
     closeSync(fd);

@@ -47,6 +47,7 @@ async function serve(path: string, verify = false) {
     index: null,
     warm: null,
     guests: 1,
+    threads: 1,
     bigEndian: null,
     verify,
   });
@@ -140,6 +141,7 @@ describe("a file that is served", () => {
       index: null,
       warm: null,
       guests: 1,
+      threads: 1,
       bigEndian: null,
       verify: false,
     });

@@ -93,7 +93,7 @@ test("a page server connects to QEMU whatever the working set is", async () => {
   const { identity } = FileStore.open(path);
   const served = await ServedFile.open({
     ...{ path, descriptor: openSync(path, "r"), identity, index: null, bigEndian: null },
-    ...{ guests: 1, warm: null, verify: false },
+    ...{ guests: 1, threads: 1, warm: null, verify: false },
   });
   const socket = join(folder(), "incoming.sock");
   let came = 0;
@@ -123,9 +123,9 @@ test("one that was named is refused before any QEMU is asked for anything; the u
   const sockets = makePrivateFolder(undefined);
   onTestFinished(() => sockets.remove());
   writeFileSync(`${path}.workset`, of("b2".repeat(32)));
-  const named = await failure(() => openLazyFile({ file: path, prefetch: `${path}.workset` }, sockets, 1));
+  const named = await failure(() => openLazyFile({ file: path, prefetch: `${path}.workset` }, sockets, { guests: 1 }));
   expect(named.code).toBe("file.other-working-set");
-  const opened = await openLazyFile({ file: path }, sockets, 1);
+  const opened = await openLazyFile({ file: path }, sockets, { guests: 1 });
   expect(opened.key).toMatch(/^[0-9a-f]{64}$/);
   await opened.close();
 });
