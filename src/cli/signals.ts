@@ -11,12 +11,13 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
   const controller = new AbortController();
   let received: NodeJS.Signals | null = null;
   let heir: number | null = null;
+  let heirHearsTerminal = true;
   let explain: (() => void) | null = null;
 
   const listener = (name: NodeJS.Signals): void => {
     if (heir !== null) {
       // The terminal sends Ctrl-C to the whole foreground group: QEMU has it already.
-      if (name === "SIGINT") return;
+      if (name === "SIGINT" && heirHearsTerminal) return;
       // Meant for both: who was told to end does not stay behind for a page that is open.
       received = name;
       passOn(heir, name);
@@ -37,8 +38,9 @@ export function watchSignals(onFirst: (name: NodeJS.Signals) => void): Signals &
   return {
     abort: controller.signal,
     received: () => received,
-    handOver: (pid) => {
+    handOver: (pid, ownSession = false) => {
       heir = pid;
+      heirHearsTerminal = !ownSession;
       // One that came between the end of the loading and now would be lost.
       if (received !== null) passOn(pid, received);
     },

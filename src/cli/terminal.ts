@@ -26,8 +26,11 @@ export interface Signals {
   readonly abort: AbortSignal;
   /** The signal that aborted, if one did. */
   readonly received: () => NodeJS.Signals | null;
-  /** From here on: Ctrl-C is left to the process with this pid, other signals are passed on to it. */
-  handOver(pid: number): void;
+  /**
+   * From here on signals are passed on to the process with this pid; Ctrl-C only if it is in a session of its own, for else the terminal sends
+   * it there too.
+   */
+  handOver(pid: number, ownSession?: boolean): void;
   /** The process has ended: signals abort again. */
   takeBack?(): void;
   /**

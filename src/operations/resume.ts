@@ -48,6 +48,8 @@ export interface ResumeResult {
     readonly pid: number;
     readonly qmp: string;
     readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+    /** A terminal's signals do not reach it: Ctrl-C has to be passed on. */
+    readonly ownSession?: boolean;
   } | null;
 }
 

@@ -68,6 +68,18 @@ export function prepareArgv(command: readonly string[], options: PrepareOptions)
   return { argv: [program, ...kept, ...ours], notices, paused: items.some((item) => item.option === "S") };
 }
 
+/**
+ * Whether a QEMU started so may want a terminal that it inherits, for its console or to be ended from there. Files that are not looked into
+ * may say so too.
+ */
+export function wantsTerminal(argv: readonly string[]): boolean {
+  const place = /stdio|curses|\/dev\/(?:tty|std(?:in|out|err)|fd\/)|\/proc\/self\/fd/;
+  return optionsOf(argv.slice(1)).some(
+    ({ option, words }) =>
+      /^(?:nographic|curses|readconfig)$/.test(option ?? "") || words.some((word) => place.test(word)),
+  );
+}
+
 /** Cuts what stands after the program's name into options. */
 export function optionsOf(words: readonly string[]): readonly ArgumentItem[] {
   const items: ArgumentItem[] = [];

@@ -9,7 +9,7 @@ import { isMainThread } from "node:worker_threads";
 import { FixedramError } from "../errors.ts";
 import { QmpClient } from "../qmp/client.ts";
 import { abortError } from "../qmp/errors.ts";
-import { type PrepareOptions, prepareArgv, type StartNotice } from "./arguments.ts";
+import { type PrepareOptions, prepareArgv, type StartNotice, wantsTerminal } from "./arguments.ts";
 import { makePrivateFolder } from "./private-folder.ts";
 import { startTimeOf } from "./process.ts";
 import { socketInodes } from "./sockets.ts";
@@ -19,6 +19,11 @@ export interface StartOptions {
   readonly incoming?: boolean;
   /** `terminal`: QEMU's console is ours; `captured` (default): no input, output kept for messages. */
   readonly console?: "terminal" | "captured";
+  /**
+   * A session of its own, so that what is typed on a terminal (Ctrl-C) reaches us alone; one whose console is the terminal stays in ours.
+   * Default false.
+   */
+  readonly ownSession?: boolean;
   /** Where the private folder for the QMP socket is made. */
   readonly socketDir?: string;
   readonly cwd?: string;
@@ -50,6 +55,8 @@ export interface StartedQemu {
   readonly qmp: string;
   /** As it was started, ours added. */
   readonly argv: readonly string[];
+  /** A terminal's signals do not reach it. */
+  readonly ownSession: boolean;
   /** The command line had `-S`. */
   readonly paused: boolean;
   readonly ended: Promise<QemuEnd>;
@@ -90,6 +97,7 @@ export async function startQemu(command: readonly string[], options: StartOption
       client,
       qmp,
       argv: prepared.argv,
+      ownSession: running.ownSession,
       paused: prepared.paused,
       ended: running.ended,
       words: () => running.words(),
@@ -138,6 +146,7 @@ function endTied(): void {
 export class Running {
   readonly ended: Promise<QemuEnd>;
   readonly child: ChildProcess;
+  readonly ownSession: boolean;
   /** Set once it has ended, or could not be started. */
   end: QemuEnd | null = null;
   failure: Error | null = null;
@@ -152,13 +161,14 @@ export class Running {
     const tether = options.tether !== false;
     const [program, ...words] = tether && options.deathSignal !== false ? tethered(argv) : argv;
     const terminal = options.console === "terminal";
+    this.ownSession = !tether || (options.ownSession === true && !(terminal && wantsTerminal(argv)));
     const input = options.input ?? (terminal ? "inherit" : "ignore");
     const { onOutput } = options;
     const output = terminal && onOutput === undefined ? "inherit" : "pipe";
     this.child = spawn(program ?? "", words, {
       stdio: [input, output, "pipe"],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      detached: !tether,
+      detached: this.ownSession,
     });
     if (tether) endWithUs(this.#kill);
     if (options.input !== "pipe") {

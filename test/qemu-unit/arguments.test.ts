@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { prepareArgv } from "../../src/qemu/arguments.ts";
+import { prepareArgv, wantsTerminal } from "../../src/qemu/arguments.ts";
 
 const qmp = "/run/x,y/qmp.sock";
 const ours = ["-qmp", "unix:/run/x,,y/qmp.sock,server=on,wait=off", "-incoming", "defer"];
@@ -62,4 +62,34 @@ describe("a user's command line", () => {
     expect(() => prepareArgv([], { qmp })).toThrow(expect.objectContaining({ code: "usage.no-command" }));
     expect(() => prepareArgv([""], { qmp })).toThrow(expect.objectContaining({ code: "usage.no-command" }));
   });
+});
+
+describe("a QEMU that may want the terminal", () => {
+  test.each([
+    ...[
+      "-nographic",
+      "-serial stdio",
+      "-serial mon:stdio",
+      "-monitor stdio",
+      "-display curses",
+      "-curses",
+      "--nographic",
+    ],
+    ...["-chardev stdio,id=c,signal=off", "-chardev pipe,id=c,path=/dev/tty", "-drive file=/dev/stdin,format=raw"],
+    ...[
+      "-kernel /dev/fd/3",
+      "-initrd /proc/self/fd/0",
+      "-readconfig q.cfg",
+      "-serial chardev:c -chardev backend=stdio,id=c",
+    ],
+  ])("%s", (words) => {
+    expect(wantsTerminal(["qemu", ...words.split(" ")])).toBe(true);
+  });
+
+  test.each(["-m 1G -serial unix:/run/s,server=on", "-display none", "-vga std -display gtk", ""])(
+    "not: %s",
+    (words) => {
+      expect(wantsTerminal(["/opt/stdio/qemu", ...words.split(" ")])).toBe(false);
+    },
+  );
 });

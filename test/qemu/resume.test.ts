@@ -1,12 +1,11 @@
 /** Ways to get a guest back, and what is refused before QEMU may touch anything. The guest has the last word. */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { openSync, writeFileSync, writeSync } from "node:fs";
 import { open, readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { SnapshotInfo } from "../../src/operations/inspect.ts";
 import {
-  atTestEnd,
   fixedram,
   type Guest,
   type GuestOptions,
@@ -34,6 +33,7 @@ import {
   save,
   settingsOf,
 } from "./support/steps.ts";
+import { onTerminal } from "./support/terminal.ts";
 
 interface Saved {
   readonly guest: Guest;
@@ -252,30 +252,12 @@ test("Ctrl-C on a terminal ends the QEMU in the foreground", async () => {
   const one = qemu("new");
   const { guest, file, before } = await saved(one);
   const { argv, serialPath } = resumeCommand({ ...guest.options, qemu: one });
-  // script(1) gives it a terminal of its own; what is typed there goes through that terminal's line discipline.
-  const words = [
-    process.execPath,
-    join(import.meta.dirname, "..", "..", "bin", "fixedram"),
-    "resume",
-    file,
-    "--",
-    ...argv,
-  ];
-  const command = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-  const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
-  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  atTestEnd(() => {
-    for (const pid of processesWith(serialPath)) process.kill(pid, "SIGKILL");
-  });
-  let shown = "";
-  child.stdout.on("data", (text: Buffer) => {
-    shown += text.toString();
-  });
-  await expect.poll(() => shown, { timeout: 20_000 }).toMatch(/Resumed/);
+  const terminal = onTerminal(["resume", file, "--", ...argv], serialPath);
+  await expect.poll(() => terminal.shown(), { timeout: 20_000 }).toMatch(/Resumed/);
   const serial = await Serial.connect(serialPath, 20_000);
   expectWell(await verdictOf(serial, "boot"), before);
-  child.stdin.write("\x03");
-  expect([0, 130]).toContain(await ended);
+  terminal.type("\x03");
+  expect([0, 130]).toContain(await terminal.ended);
   expect(processesWith(serialPath)).toEqual([]);
 });
 

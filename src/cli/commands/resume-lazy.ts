@@ -48,7 +48,6 @@ async function resumeWith(
   viewer: ResumeViewer | null,
 ): Promise<number> {
   const { operations, signals } = invocation.around;
-  const ours = options.qmp === undefined;
   const watched = events !== null || viewer !== null;
   const onActivity = (batch: readonly Activity[]) => {
     events?.write(batch);
@@ -66,12 +65,12 @@ async function resumeWith(
       onRunning: (running) => {
         viewer?.hooks.onRunning(running);
         tellRunning(invocation, running);
-        release = signals.hold?.(() => explain(invocation, ours)) ?? release;
+        release = signals.hold?.(() => explain(invocation, running.process)) ?? release;
       },
     });
     release();
     viewer?.finished(result);
-    if (result.process !== null) signals.handOver(result.process.pid);
+    if (result.process !== null) signals.handOver(result.process.pid, result.process.ownSession);
     for (const notice of result.notices) invocation.notice(notice);
     const { process: started, ...rest } = result;
     const json = { ...rest, process: started === null ? null : { pid: started.pid, qmp: started.qmp } };
@@ -107,10 +106,11 @@ function tellRunning(invocation: Invocation, { runState, times, process: started
 }
 
 /** What Ctrl-C would mean now. */
-function explain(invocation: Invocation, ours: boolean): void {
-  const then = ours
-    ? "Once more ends QEMU, and with it the guest (now, if QEMU is on this terminal and got Ctrl-C too); the snapshot stays as it is."
-    : "Once more ends fixedram, and leaves the page server to bring the rest by itself.";
+function explain(invocation: Invocation, started: LazyRunning["process"]): void {
+  const then =
+    started === null
+      ? "Once more ends fixedram, and leaves the page server to bring the rest by itself."
+      : `Once more ends QEMU, and with it the guest${started.ownSession === true ? "" : " (now, if QEMU took the terminal's Ctrl-C for itself)"}; the snapshot stays as it is.`;
   invocation.notice({
     level: "warning",
     code: "pages-outstanding",

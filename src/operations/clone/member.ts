@@ -106,7 +106,7 @@ export class Member {
   }
 
   async #start(argv: readonly string[], cwd: string | null): Promise<Destination> {
-    const started = await start({ ...this.#options, console: "captured" }, argv, cwd, this.#notice);
+    const started = await start({ ...this.#options, console: "captured", ownSession: true }, argv, cwd, this.#notice);
     // Clones end with us, whatever they have come to; but for our own SIGKILL.
     const destination: Destination = { ...started, letGo: () => {} };
     this.#destination = destination;

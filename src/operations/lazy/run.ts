@@ -28,7 +28,9 @@ export class LazyRun {
       file = await openLazyFile(this.#options, folder, { guests: 1 }, (bytes, total) => this.#moved(bytes, total));
       const meta = recordOf(file.snapshot, this.#reporter.notice);
       this.#reporter.enter("start");
-      const destination = await chooseDestination(this.#options, meta, this.#reporter.notice);
+      // Ctrl-C is explained while pages are outstanding: QEMU must not end at it meanwhile.
+      const own = { ...this.#options, ownSession: true };
+      const destination = await chooseDestination(own, meta, this.#reporter.notice);
       const ready = this.#reporter.elapsed;
       try {
         const place = { guest: 0, shared: false, held: false, readAhead: usualReadAhead };

@@ -8,7 +8,7 @@ import { queryDisks } from "../../qemu/disks.ts";
 import type { Notice } from "../progress.ts";
 import type { ResumeOptions } from "../resume.ts";
 import { checkDisks, refuseChanged } from "./check-disks.ts";
-import { attach, type Destination, start } from "./destination.ts";
+import { attach, type Destination, type DestinationOptions, start } from "./destination.ts";
 
 /** What was recorded with a snapshot; null, and a warning, when its seal does not tell. */
 export function recordOf({ seal }: Pick<Snapshot, "seal">, notice: (notice: Notice) => void): SnapshotMeta | null {
@@ -24,7 +24,7 @@ export function recordOf({ seal }: Pick<Snapshot, "seal">, notice: (notice: Noti
 
 /** @throws FixedramError of attach and start; `usage.no-command`, `usage.recorded-incomplete`, `usage.not-confirmed` */
 export async function chooseDestination(
-  options: ResumeOptions,
+  options: DestinationOptions,
   meta: SnapshotMeta | null,
   notice: (notice: Notice) => void,
 ): Promise<Destination> {

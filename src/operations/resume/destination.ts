@@ -1,7 +1,7 @@
 import { FixedramError } from "../../errors.ts";
 import { connectQmp } from "../../qemu/connect.ts";
 import { describeProcess, findQemu, type QemuProcess } from "../../qemu/process.ts";
-import { type QemuEnd, startQemu } from "../../qemu/start.ts";
+import { type QemuEnd, type StartOptions, startQemu } from "../../qemu/start.ts";
 import { parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { queryStatus } from "../../qmp/commands.ts";
@@ -13,7 +13,13 @@ export interface Destination {
   readonly client: QmpClient;
   readonly process: QemuProcess | null;
   /** Null when it is not ours. */
-  readonly started: { readonly pid: number; readonly qmp: string; readonly ended: Promise<QemuEnd> } | null;
+  readonly started: {
+    readonly pid: number;
+    readonly qmp: string;
+    readonly ended: Promise<QemuEnd>;
+    /** A terminal's signals do not reach it. */
+    readonly ownSession: boolean;
+  } | null;
   /** The guest stays paused after loading. */
   readonly paused: boolean;
   /** QEMU's own last words; empty when it is not ours. */
@@ -60,9 +66,12 @@ export async function attach(options: ResumeOptions, qmp: string): Promise<Desti
   };
 }
 
+/** How a destination is got: `ownSession` as for startQemu. */
+export type DestinationOptions = ResumeOptions & Pick<StartOptions, "ownSession">;
+
 /** Starts a QEMU for the guest, in the folder its relative paths are meant for. @throws FixedramError of startQemu */
 export async function start(
-  options: ResumeOptions,
+  options: DestinationOptions,
   command: readonly string[],
   cwd: string | null,
   notice: (notice: Notice) => void,
@@ -70,6 +79,7 @@ export async function start(
   const qemu = await startQemu(command, {
     console: options.console ?? "captured",
     deathSignal: false,
+    ownSession: options.ownSession === true,
     onNotice: notice,
     ...(cwd === null ? {} : { cwd }),
     ...(options.socketDir === undefined ? {} : { socketDir: options.socketDir }),
@@ -79,7 +89,7 @@ export async function start(
   return {
     client: qemu.client,
     process: describeProcess(qemu.pid),
-    started: { pid: qemu.pid, qmp: qemu.qmp, ended: qemu.ended },
+    started: { pid: qemu.pid, qmp: qemu.qmp, ended: qemu.ended, ownSession: qemu.ownSession },
     paused: options.paused === true || qemu.paused,
     words: () => qemu.words(),
     letGo: () => qemu.untether(),
