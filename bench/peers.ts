@@ -28,6 +28,10 @@ export function saveSides(guest: BenchGuest, place: Place, modern: boolean): rea
   return [
     ours("fixedram", []),
     ours("fixedram, one stream", ["--transport", "stream"]),
+    ...(modern ? [ours("fixedram, mapped-ram", ["--transport", "mapped-ram"])] : []),
+    ...(modern && durable
+      ? [ours("fixedram, mapped-ram, direct-io", ["--transport", "mapped-ram", "--direct-io", "on"])]
+      : []),
     ...(durable ? [ours("fixedram, direct-io", ["--direct-io", "on"])] : []),
     theirs("exec:cat", () => peerSave(guest, shell, durable ? `${other}.done` : null)),
     ...(modern

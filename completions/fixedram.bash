@@ -33,7 +33,7 @@ _fixedram() {
     save:--max-time) :; return ;;
     save:--max-rounds) :; return ;;
     save:--on-limit) _fixedram_words "stop abort"; return ;;
-    save:--transport) _fixedram_words "auto stream multifd"; return ;;
+    save:--transport) _fixedram_words "auto stream multifd mapped-ram"; return ;;
     save:--direct-io) _fixedram_words "auto on off"; return ;;
     save:--socket-dir) _fixedram_folders; return ;;
     save:--listen) :; return ;;

@@ -29,7 +29,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'save --mode' = @('stop', 'live', 'background')
     'save --then' = @('resume', 'pause', 'quit')
     'save --on-limit' = @('stop', 'abort')
-    'save --transport' = @('auto', 'stream', 'multifd')
+    'save --transport' = @('auto', 'stream', 'multifd', 'mapped-ram')
     'save --direct-io' = @('auto', 'on', 'off')
     'convert --to' = @('fixed-ram', 'stream', 'libvirt-sparse', 'raw')
     'export --format' = @('elf', 'kdump', 'lime', 'raw')

@@ -1,3 +1,4 @@
+import type { PageBitmap } from "../bytes/bitmap.ts";
 import { alignUp } from "../bytes/numbers.ts";
 import { PageHasher } from "../bytes/page-digest.ts";
 import { isZero } from "../bytes/zero.ts";
@@ -23,8 +24,23 @@ export interface SealableFile extends Store {
   sync(): Promise<void>;
 }
 
+/**
+ * Has others, threads say, write the digests of all pages present of a block to its table; false: they are to be made here, and
+ * nothing was written.
+ *
+ * @param onBytes bytes of pages done since the last call
+ */
+export type BlockDigester = (
+  block: DigestedBlock,
+  bitmap: PageBitmap,
+  onBytes: (bytes: number) => void,
+) => Promise<boolean>;
+
 export interface SealInPlaceOptions {
   readonly signal?: AbortSignal | undefined;
+  readonly digester?: BlockDigester | undefined;
+  /** False: the file has no name yet that anybody would trust; bringing it to disk is left to the caller. Default true. */
+  readonly sync?: boolean | undefined;
   /** Bytes of pages done, and in all. */
   readonly onBytes?: ((bytes: number, total: number) => void) | undefined;
 }
@@ -50,9 +66,9 @@ export async function sealInPlace(
   try {
     const seal = await writeSections(file, opened, meta, options);
     options.signal?.throwIfAborted();
-    await file.sync();
+    if (options.sync !== false) await file.sync();
     file.write(seal.trailer, seal.trailerOffset);
-    await file.sync();
+    if (options.sync !== false) await file.sync();
     return seal.id;
   } catch (error) {
     try {
@@ -98,10 +114,10 @@ async function writeSections(
   file: SealableFile,
   opened: FixedRamFile,
   meta: SnapshotMeta,
-  { signal, onBytes }: SealInPlaceOptions,
+  options: SealInPlaceOptions,
 ): Promise<EncodedSeal> {
   const { streamBase, streamEnd, bitmaps } = opened;
-  const regions = await regionsOf(opened, signal);
+  const regions = await regionsOf(opened, options.signal);
   const tables = opened.blocks.reduce((end, { block }) => alignUp(end, sealAlignment) + tableBytes(block.pages), 0);
   // The sections' lengths are known before their content, and so are the tables' places.
   const nodes = bitmaps.reduce((sum, bitmap) => sum + countNodes(bitmap), 0) * nodeEntryBytes;
@@ -117,7 +133,7 @@ async function writeSections(
   });
   // META, the first section, marks what is being made: half a seal.
   for (const { bytes, position } of plan.pieces.slice(0, 2)) file.write(bytes, position);
-  const digests = await digestPages(file, opened, blocks, signal, onBytes);
+  const digests = await digestPages(file, opened, blocks, options);
   const sections = encodeDigests(digests.finish(bitmaps, regions));
   const seal = encodeSeal(streamBase, streamEnd, meta, sections, tables);
   if (seal.tablesOffset !== plan.tablesOffset) throw new Error("the seal's sections changed their length");
@@ -129,8 +145,7 @@ async function digestPages(
   file: SealableFile,
   { bitmaps }: FixedRamFile,
   blocks: readonly DigestedBlock[],
-  signal: AbortSignal | undefined,
-  onBytes: ((bytes: number, total: number) => void) | undefined,
+  { signal, digester, onBytes }: SealInPlaceOptions,
 ): Promise<PageDigests> {
   const hasher = new PageHasher(piecesRegion);
   const digests = new PageDigests(hasher, file, blocks);
@@ -138,13 +153,22 @@ async function digestPages(
   const bytesOf = ({ block }: DigestedBlock) => (bitmaps[block.index]?.count() ?? 0) * block.pageSize;
   const total = blocks.reduce((sum, block) => sum + bytesOf(block), 0);
   let done = 0;
-  for (const { block, pagesOffset } of blocks) {
+  const more = (bytes: number) => {
+    done += bytes;
+    onBytes?.(done, total);
+  };
+  for (const place of blocks) {
+    const { block, pagesOffset } = place;
+    const { pageSize } = block;
     const bitmap = bitmaps[block.index];
     if (bitmap === undefined) continue;
-    await pieces.each({ pagesOffset, pageSize: block.pageSize }, bitmap, (first, count, at) => {
-      digests.pages(block, first, count, hasher.region, at, block.pageSize);
-      done += count * block.pageSize;
-      onBytes?.(done, total);
+    if (digester !== undefined && (await digester(place, bitmap, more))) {
+      digests.adopt(block, 0, block.pages, bitmap);
+      continue;
+    }
+    await pieces.each({ pagesOffset, pageSize }, bitmap, (first, count, at) => {
+      digests.pages(block, first, count, hasher.region, at, pageSize);
+      more(count * pageSize);
     });
   }
   return digests;

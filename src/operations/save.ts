@@ -26,9 +26,9 @@ export interface SaveOptions extends OperationContext {
   readonly maxRounds?: number;
   /** Live only, default `stop`: the guest is stopped and the rest saved; `abort`: the save fails, the guest goes on. */
   readonly onLimit?: OnLimit;
-  /** How pages come out of QEMU; default `auto`: the fastest way there is. */
+  /** How pages come out of QEMU; default `auto`: the fastest way there is, but never `mapped-ram` (docs/decisions/0011). */
   readonly transport?: "auto" | SaveTransport;
-  /** `on`: pages come by multifd and go past the page cache, where the system lets them. Default `auto`, which is off today. */
+  /** `on`: pages come by multifd, or QEMU writes them itself, past the page cache where the system lets them. Default `auto`, which is off today. */
   readonly directIo?: "auto" | "on" | "off";
   /** Folder for our migration socket, reachable by QEMU's user. */
   readonly socketDir?: string;
@@ -70,7 +70,7 @@ export interface SaveResult {
     readonly allocated: number;
     readonly received: number;
   };
-  /** Counts of pages; `rewritten` is how many PAGE records hit a page that was written before. */
+  /** Counts of pages; `rewritten` is how many PAGE records hit a page that was written before (0 where QEMU writes the file and does not tell). */
   readonly pages: { readonly total: number; readonly data: number; readonly zero: number; readonly rewritten: number };
   readonly rounds: number;
   readonly notices: readonly Notice[];

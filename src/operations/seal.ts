@@ -6,6 +6,7 @@ import { sealInPlace } from "../fixedram/seal-in-place.ts";
 import { toolVersion } from "../installation.ts";
 import { InPlaceFile } from "../storage/in-place-file.ts";
 import type { FileSystemCalls } from "../storage/system-calls.ts";
+import { DigestThreads } from "./digest.ts";
 import { openSnapshot } from "./open.ts";
 import type { OperationContext } from "./progress.ts";
 
@@ -45,8 +46,10 @@ export async function seal(options: SealOptions): Promise<SealResult> {
     const created = file.modified;
     const opened = await openPlaces(file, options);
     const meta = metaOf(opened, created);
+    await using threads = new DigestThreads(file.shared, { signal: options.signal });
     const id = await sealInPlace(file, opened, meta, {
       signal: options.signal,
+      digester: threads.digest,
       onBytes: throttled((bytes, total) => {
         options.onProgress?.({ phase: "seal", bytes, total, round: 0, elapsed: performance.now() - began });
       }),

@@ -103,6 +103,18 @@ export async function migrate(client: QmpClient, uri: string, options: ExecuteOp
 }
 
 /**
+ * The same into a file that QEMU writes itself. With the capability mapped-ram (QEMU 9.0).
+ *
+ * @param path absolute; QEMU empties the file, or makes it
+ */
+export async function migrateToFile(client: QmpClient, path: string, options: ExecuteOptions = {}): Promise<void> {
+  await cleanedUp(client, options);
+  // Not a URI: a comma in the path would be taken for an option.
+  const addr = { transport: "file", filename: path, offset: 0 };
+  await client.execute("migrate", { channels: [{ "channel-type": "main", addr }] }, options);
+}
+
+/**
  * A migration says that it has failed before QEMU has cleaned up after it. One that is begun in between is refused as a "duplicate
  * yank instance", and QEMU (7.2 and 10.0) then takes itself to be migrating for ever: so nothing may be tried before that.
  */

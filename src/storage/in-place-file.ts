@@ -14,12 +14,18 @@ export class InPlaceFile implements Store {
   readonly name: string;
   readonly #fd: number;
   readonly #calls: FileSystemCalls;
-  #open = true;
+  #open: boolean;
 
-  private constructor(name: string, fd: number, calls: FileSystemCalls) {
+  private constructor(name: string, fd: number, calls: FileSystemCalls, open = true) {
     this.name = name;
     this.#fd = fd;
     this.#calls = calls;
+    this.#open = open;
+  }
+
+  /** A file that somebody else has opened, and will close. @param name for messages */
+  static over(fd: number, name: string, calls: FileSystemCalls = nodeCalls): InPlaceFile {
+    return new InPlaceFile(name, fd, calls, false);
   }
 
   static open(path: string, calls: FileSystemCalls = nodeCalls): InPlaceFile {
@@ -30,6 +36,11 @@ export class InPlaceFile implements Store {
     } catch (error) {
       throw systemError(error, path, "Opening the file to write to it");
     }
+  }
+
+  /** For other threads, which may read and write it while it is open; null where the system's calls are replaced. */
+  get shared(): { readonly fd: number; readonly name: string } | null {
+    return this.#calls === nodeCalls ? { fd: this.#fd, name: this.name } : null;
   }
 
   /** Bytes, as it is now. */

@@ -18,6 +18,8 @@ export interface FileSystemCalls {
   readdirSync(path: string): string[];
   renameSync(from: string, to: string): void;
   unlinkSync(path: string): void;
+  /** Gives a file to another user. */
+  fchownSync(fd: number, uid: number, gid: number): void;
   mkdirSync(path: string, mode: number): void;
   /** Removes a folder and all in it; nothing when it is not there. */
   removeFolderSync(path: string): void;
@@ -50,6 +52,7 @@ export const nodeCalls: FileSystemCalls = {
   readdirSync: (path) => fs.readdirSync(path),
   renameSync: (from, to) => fs.renameSync(from, to),
   unlinkSync: (path) => fs.unlinkSync(path),
+  fchownSync: (fd, uid, gid) => fs.fchownSync(fd, uid, gid),
   mkdirSync: (path, mode) => void fs.mkdirSync(path, { mode }),
   removeFolderSync: (path) => fs.rmSync(path, { recursive: true, force: true }),
   fsync: (fd) => new Promise((resolve, reject) => fs.fsync(fd, (error) => (error ? reject(error) : resolve()))),

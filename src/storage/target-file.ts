@@ -80,6 +80,15 @@ export class TargetFile {
     this.wrote(writevFully(this.#target, views, position));
   }
 
+  /** Gives the file to another user, or back to ours. @throws `system.*` */
+  give({ uid, gid }: { readonly uid: number; readonly gid: number }): void {
+    try {
+      this.#calls.fchownSync(this.fd, uid, gid);
+    } catch (error) {
+      throw this.#failed(error, "Giving the file to QEMU's user");
+    }
+  }
+
   /** Reads back up to target.length bytes at `position`; fewer only at the end of what was written. */
   readBack(target: Uint8Array, position: number): number {
     let done = 0;

@@ -9,6 +9,7 @@ export const tasks = {
   "screen-pages": () => import("./tasks/screen-pages.ts"),
   "copy-pages": () => import("./tasks/copy-pages.ts"),
   "write-behind": () => import("./tasks/write-behind.ts"),
+  "digest-pages": () => import("./tasks/digest-pages.ts"),
   classify: () => import("./tasks/classify.ts"),
   search: () => import("./tasks/search.ts"),
   "send-channel": () => import("./tasks/send-channel.ts"),

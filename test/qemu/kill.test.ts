@@ -21,6 +21,7 @@ const LENGTH: Readonly<Record<Phase, number>> = {
   connect: 40,
   ram: 180,
   "device-state": 6,
+  seal: 0,
   sync: 35,
   commit: 12,
   finish: 25,

@@ -51,7 +51,7 @@ function saveOptions(invocation: Invocation): SaveOptions {
   const maxTime = invocation.time("max-time");
   const maxRounds = invocation.count("max-rounds");
   const onLimit = invocation.choice("on-limit", ["stop", "abort"]);
-  const transport = invocation.choice("transport", ["auto", "stream", "multifd"]);
+  const transport = invocation.choice("transport", ["auto", "stream", "multifd", "mapped-ram"]);
   const directIo = invocation.choice("direct-io", ["auto", "on", "off"]);
   const socketDir = invocation.text("socket-dir");
   return {

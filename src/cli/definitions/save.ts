@@ -48,13 +48,13 @@ export const save: CommandDefinition = {
     },
     {
       name: "transport",
-      value: { name: "WAY", kind: "choice", choices: ["auto", "stream", "multifd"] },
-      text: "how pages come out of QEMU: auto (default), multifd for guests of 1 GiB and more where it can be; stream, one connection; multifd, two more connections and a thread each",
+      value: { name: "WAY", kind: "choice", choices: ["auto", "stream", "multifd", "mapped-ram"] },
+      text: "how pages come out of QEMU: auto (default), multifd for guests of 1 GiB and more where it can be; stream, one connection; multifd, two more connections and a thread each; mapped-ram, QEMU (9.0 and newer) writes the file itself, and it is sealed afterwards",
     },
     {
       name: "direct-io",
       value: { name: "WHEN", kind: "choice", choices: ["auto", "on", "off"] },
-      text: "whether pages go past the page cache: auto (default), which is off today; on, with multifd, wherever the system lets them; off",
+      text: "whether pages go past the page cache: auto (default), which is off today; on, with multifd or mapped-ram, wherever the system lets them; off",
     },
     {
       name: "socket-dir",

@@ -6,7 +6,7 @@ import { isAlive, readJournal, removeHalfWritten, removeJournal } from "./journa
 import { formerState, putBack, removeLeftOvers, terminalStates } from "./put-back.ts";
 import { type GuardReply, type GuardRequest, Relay } from "./relay.ts";
 
-/** Milliseconds a guard goes on trying: QMP may serve somebody else just then. */
+/** Milliseconds a guard goes on trying, unless the note says to be patient: QMP may serve somebody else just then. */
 const PATIENCE = 60_000;
 
 /** Milliseconds between two looks at whether the saver lives. */
@@ -36,8 +36,9 @@ export async function work(path: string, early: readonly unknown[]): Promise<nev
 /** @returns whether all is as it was, or there is nothing any more to put back */
 async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
   const deadline = performance.now() + PATIENCE;
-  while (performance.now() < deadline) {
+  for (;;) {
     const journal = readJournal(path);
+    if (journal?.patient !== true && performance.now() > deadline) return false;
     if (journal === null || (journal.qemu !== null && !isAlive(journal.qemu))) return true;
     try {
       const client = await QmpClient.connect(journal.qmp, { greetingTimeout: 2000 });
@@ -54,7 +55,6 @@ async function putBackInTime(path: string, relay: Relay): Promise<boolean> {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  return false;
 }
 
 /** Does what the saver asks, until `done` (true) or until the saver is gone. */

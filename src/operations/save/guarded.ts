@@ -69,7 +69,8 @@ export async function guardSave(
   { process: guard, journal: path, ready }: Guard = startGuard(entry.qmp),
   signal?: AbortSignal,
 ): Promise<Guarded> {
-  const journal = { ...entry, breakFreezes: entry.breakFreezes === true, abandoned: false };
+  const { breakFreezes = false, patient = false, cancelCrashes = false } = entry;
+  const journal = { ...entry, breakFreezes, patient, cancelCrashes, abandoned: false };
   let current: Journal = { ...journal, guardPid: guard.pid ?? null };
   try {
     const why = await orAborted(ready, signal);
@@ -260,7 +261,7 @@ function beingPutBack(qmp: string, patience: number): FixedramError {
     {
       path: qmp,
       found: `not done after ${patience / 1000} s`,
-      hint: "Wait until it has ended: it reads the rest of QEMU's stream, so that the guest goes on. Then save again.",
+      hint: "Wait until it has ended: it waits for QEMU's stream to end, so that the guest goes on. Then save again.",
     },
   );
 }

@@ -27,13 +27,19 @@ const Journal = v.object({
   folder: v.nullable(v.string()),
   /** This QEMU freezes its guest when the migration is cancelled or its connection breaks (docs/decisions/0004). */
   breakFreezes: v.optional(v.boolean(), false),
+  /** QEMU may be silent for longer than a minute, for it writes its file itself: as long as it lives, its guard goes on trying. */
+  patient: v.optional(v.boolean(), false),
+  /** This QEMU may crash when its migration is cancelled: it is brought to its end instead (docs/decisions/0011). */
+  cancelCrashes: v.optional(v.boolean(), false),
   /** The saver lives, but has given up on putting things back. */
   abandoned: v.optional(v.boolean(), false),
 });
 export type Journal = v.InferOutput<typeof Journal>;
 /** What a save begins its note with. */
-export type JournalEntry = Omit<Journal, "guardPid" | "breakFreezes" | "abandoned"> & {
+export type JournalEntry = Omit<Journal, "guardPid" | "breakFreezes" | "patient" | "cancelCrashes" | "abandoned"> & {
   readonly breakFreezes?: boolean;
+  readonly patient?: boolean;
+  readonly cancelCrashes?: boolean;
 };
 
 /** Path of the note for a QMP socket: the same one from whatever folder the socket is named. */

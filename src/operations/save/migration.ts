@@ -9,6 +9,10 @@ import { STOP_AT_ONCE } from "./plan.ts";
 const END_TIME = 60_000;
 
 export interface Limits {
+  /** QEMU ends its migration as failed when all is well: see OwnFileWay. Default false. */
+  readonly failsAsPlanned?: boolean;
+  /** Nothing is cancelled here: putBack brings the migration to its end. Default false. */
+  readonly cancelCrashes?: boolean;
   /** Milliseconds. */
   readonly maxTime: number | null;
   readonly maxRounds: number | null;
@@ -59,10 +63,19 @@ export class MigrationWatch {
     clearTimeout(this.#timer);
   }
 
-  /** The migration's last status. @throws FixedramError `qmp.*` */
-  async end(): Promise<string> {
+  /**
+   * The migration's last status.
+   *
+   * @param timeout milliseconds; null: however long QEMU takes
+   * @throws FixedramError `qmp.*`; the signal's reason
+   */
+  async end(timeout: number | null = END_TIME, signal?: AbortSignal): Promise<string> {
     const isLast = (event: QmpEvent) => event.event === "MIGRATION" && lastStates.has(String(event.data["status"]));
-    const event = await this.#client.waitForEvent(isLast, { since: this.#since, timeout: END_TIME });
+    const event = await this.#client.waitForEvent(isLast, {
+      since: this.#since,
+      ...(timeout === null ? {} : { timeout }),
+      ...(signal === undefined ? {} : { signal }),
+    });
     return String(event.data["status"]);
   }
 
@@ -85,7 +98,8 @@ export class MigrationWatch {
     else if (event.event === "MIGRATION_PASS") this.#pass(Number(event.data["pass"]));
     else if (event.event === "MIGRATION" && !this.#verdictGiven) {
       const status = String(event.data["status"]);
-      if (status === "failed" || status === "cancelled") void this.#report(status);
+      const planned = status === "failed" && this.#limits.failsAsPlanned === true;
+      if (!planned && (status === "failed" || status === "cancelled")) void this.#report(status);
     }
   };
 
@@ -118,7 +132,7 @@ export class MigrationWatch {
         hint: "Use --on-limit stop, a higher limit, or --mode stop or background.",
       }),
     );
-    await migrateCancel(this.#client);
+    if (this.#limits.cancelCrashes !== true) await migrateCancel(this.#client);
   }
 
   async #report(status: string): Promise<void> {

@@ -19,6 +19,12 @@ export interface PlanFacts {
   readonly suppressVmdesc: boolean;
   /** Threads of ours can read from QEMU's connections. */
   readonly channelsTakeable: boolean;
+  /** Names of the migration parameters this QEMU knows. */
+  readonly parameters: readonly string[];
+  /** Why QEMU cannot write our file itself, in words; null: it can. */
+  readonly fileObstacle: string | null;
+  /** What the file will lie on, as `doctor` calls it (`tmpfs`, `ext4`), and whether files there are written past the page cache. */
+  readonly filesystem: { readonly name: string; readonly directIo: boolean };
   /** As many programs as there are processors ran over the last minute, or more. */
   readonly busy: boolean;
 }
@@ -35,15 +41,24 @@ export interface SavePlan {
   readonly afterwards: ThenAction;
   readonly onLimit: OnLimit;
   readonly transport: TransportChoice;
-  /** QEMU stays uncommitted until it has our SHUT (docs/decisions/0003). */
+  /**
+   * QEMU stays uncommitted until it has our SHUT (docs/decisions/0003), or, writing its own file, takes the guest back in any case
+   * (0011).
+   */
   readonly returnPath: boolean;
   /** A connection that breaks would freeze the guest for ever: the stream must be read to its end (docs/decisions/0004). */
   readonly breakFreezes: boolean;
+  /** The guest goes on before the file is whole, by itself. */
+  readonly runsEarly: boolean;
+  /** Whether a migration that failed went well is not QEMU's to say (docs/decisions/0011). */
+  readonly failsAsPlanned: boolean;
+  /** QEMU may crash when its migration is cancelled (docs/decisions/0011). */
+  readonly cancelCrashes: boolean;
   /** No vmdesc tells where the stream ends, but QEMU closes the connection there. */
   readonly endsByClose: boolean;
   /** Capabilities to set for the save; what QEMU does not know is left out. */
   readonly capabilities: Readonly<Record<string, boolean>>;
-  readonly parameters: Readonly<Record<string, number | string>>;
+  readonly parameters: Readonly<Record<string, number | string | boolean>>;
 }
 
 /** QEMU stops the guest once the rest would take no longer than this, in ms: its largest value, so at its first look. */
@@ -100,9 +115,10 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
   const then = options.then ?? "resume";
   checkGuest(facts, mode);
   checkMode(facts, mode, options.force === true);
-  const returnPath = mode !== "background";
   const transport = chooseTransport(options, facts);
-  const multifd = transport.transport === "multifd";
+  const ownFile = transport.transport === "mapped-ram";
+  const multifd = transport.channels > 0;
+  const returnPath = mode !== "background" && !(ownFile && staysStopped(then, facts.runState));
   const capabilities: Record<string, boolean> = Object.fromEntries(
     [...unwanted, ...(mode === "background" ? unwantedInBackground : [])]
       .filter((name) => facts.capabilities.has(name))
@@ -112,6 +128,7 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     ["return-path", returnPath],
     ["background-snapshot", mode === "background"],
     ["multifd", multifd],
+    ["mapped-ram", ownFile],
     ["events", true],
   ] as const) {
     if (facts.capabilities.has(name)) capabilities[name] = on;
@@ -122,6 +139,9 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
     onLimit: options.onLimit ?? "stop",
     transport,
     returnPath,
+    runsEarly: mode === "background" || (ownFile && returnPath),
+    failsAsPlanned: ownFile,
+    cancelCrashes: ownFile && multifd,
     breakFreezes: mode === "background" && before8_1(facts.version),
     endsByClose: facts.suppressVmdesc,
     capabilities,
@@ -130,8 +150,14 @@ export function planSave(options: SaveOptions, facts: PlanFacts): SavePlan {
       ...(mode === "stop" ? { "downtime-limit": STOP_AT_ONCE } : {}),
       ...alwaysSet,
       ...(multifd ? { ...multifdSet, "multifd-channels": transport.channels } : {}),
+      ...(ownFile ? { "direct-io": transport.directIo } : {}),
     },
   };
+}
+
+/** Whether a guest is to stand still when its save is done. One that was paused goes back to that by itself. */
+export function staysStopped(then: ThenAction, runState: string): boolean {
+  return then === "quit" || (then === "pause" && runState === "running");
 }
 
 /**

@@ -1,15 +1,22 @@
 import { rmSync } from "node:fs";
 import { FixedramError } from "../../errors.ts";
 import type { QmpClient } from "../../qmp/client.ts";
-import { cont, migrateCancel, queryMigrate, queryStatus } from "../../qmp/commands.ts";
+import { cont, migrateCancel, queryMigrate, queryStatus, setMigrateParameters } from "../../qmp/commands.ts";
 import { restoreSettings } from "../../qmp/migration-settings.ts";
 import type { Journal } from "./journal.ts";
+import { STOP_AT_ONCE } from "./plan.ts";
 
 /** States in which a migration is over or never began. */
 export const terminalStates: ReadonlySet<string> = new Set(["none", "completed", "failed", "cancelled"]);
 
 /** Milliseconds between two looks at a migration that is being cancelled; there is no event without the `events` capability. */
 const LOOK = 20;
+
+/** What a guest was like, and of its save what {@link Journal} tells; `patient`: it never leads through the state `paused`. */
+export type FormerState = Pick<Journal, "runState" | "settings"> & {
+  readonly patient?: boolean;
+  readonly cancelCrashes?: boolean;
+};
 
 export interface PutBackOptions {
   /** Milliseconds for QEMU to end its migration; default 10 000. */
@@ -27,16 +34,18 @@ export interface PutBackOptions {
  * @returns the run state the guest ends in; `postmigrate` where QEMU knows no way back to `paused`
  * @throws FixedramError `qmp.*`; `qemu.migration-stuck` when QEMU does not end its migration in time
  */
-export async function putBack(
-  client: QmpClient,
-  before: Pick<Journal, "runState" | "settings">,
-  options: PutBackOptions = {},
-): Promise<string> {
+export async function putBack(client: QmpClient, before: FormerState, options: PutBackOptions = {}): Promise<string> {
+  // QEMU is silent while it writes a stopped guest's memory into a file: the time begins when it has answered.
+  await queryMigrate(client);
   const deadline = performance.now() + (options.timeout ?? 10_000);
-  if (options.cancel !== false) await endMigration(client, deadline);
+  if (options.cancel !== false) {
+    if (before.cancelCrashes === true) await finishMigration(client);
+    else await endMigration(client, deadline);
+  }
   try {
     let status = await settledStatus(client, deadline);
-    if (before.runState === "running" && stoppedBySave.has(status)) {
+    const byUs = stoppedBySave.has(status) && !(before.patient === true && status === "paused");
+    if (before.runState === "running" && byUs) {
       await cont(client);
       status = (await queryStatus(client)).status;
     }
@@ -82,11 +91,21 @@ async function endMigration(client: QmpClient, deadline: number): Promise<void> 
   }
 }
 
+/** Has QEMU stop the guest and write what is left, however long that takes: it is not to be cancelled. */
+async function finishMigration(client: QmpClient): Promise<void> {
+  for (let asked = false; ; asked = true) {
+    const { status } = await queryMigrate(client);
+    if (terminalStates.has(status)) return;
+    if (!asked) await setMigrateParameters(client, { "downtime-limit": STOP_AT_ONCE, "max-bandwidth": 0 });
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
+}
+
 /**
  * What a note says of the guest. Where it could not name QEMU's process, another QEMU may answer at that address by now: settings
  * do no harm there, but a guest that somebody has stopped must not be let run.
  */
-export function formerState(journal: Journal): Pick<Journal, "runState" | "settings"> {
+export function formerState(journal: Journal): FormerState {
   return journal.qemu === null ? { ...journal, runState: "unknown" } : journal;
 }
 

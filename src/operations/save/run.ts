@@ -18,10 +18,12 @@ import { Reporter } from "../reporter.ts";
 import type { SaveOptions, SaveResult } from "../save.ts";
 import { dropGuard, type Guard, type Guarded, guardSave, settleEarlierSave, startGuard } from "./guarded.ts";
 import { asBefore, withHint } from "./hints.ts";
-import { isAlive, type Journal } from "./journal.ts";
+import { isAlive } from "./journal.ts";
 import { MigrationWatch } from "./migration.ts";
-import { checkSaveOptions, isBusy, planSave, type SavePlan } from "./plan.ts";
-import { putBack } from "./put-back.ts";
+import { noOwnFile, ownFileFacts } from "./own-file-facts.ts";
+import { OwnFileWay } from "./own-file-way.ts";
+import { checkSaveOptions, isBusy, planSave, type SavePlan, staysStopped } from "./plan.ts";
+import { type FormerState, putBack } from "./put-back.ts";
 import { makeMeta, recordGuest } from "./record.ts";
 import { SocketWay } from "./socket-way.ts";
 import { warnOfPlan, warnOfTarget } from "./warnings.ts";
@@ -88,10 +90,12 @@ export class SaveRun {
     const capabilities = new Set(Object.keys(facts.capabilities));
     // At a thread's end Node would close what ChannelConnection.leave leaves.
     const channelsTakeable = isMainThread && canTakeChannels();
-    const plan = planSave(options, { ...facts, capabilities, ramBytes, channelsTakeable, busy: isBusy() });
+    const ownFile = options.transport === "mapped-ram" ? ownFileFacts(process, place.folder) : noOwnFile;
+    const plan = planSave(options, { ...facts, ...ownFile, capabilities, ramBytes, channelsTakeable, busy: isBusy() });
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
-    const before = { runState: facts.runState, settings: await snapshotSettings(client) };
+    const { cancelCrashes } = plan;
+    const before = { runState: facts.runState, settings: await snapshotSettings(client), cancelCrashes };
     const entry = {
       version: 1 as const,
       saver: { pid: globalThis.process.pid, startTime: startTimeOf(globalThis.process.pid) ?? 0 },
@@ -101,6 +105,7 @@ export class SaveRun {
       partial: null,
       folder: null,
       breakFreezes: plan.breakFreezes,
+      patient: plan.transport.transport === "mapped-ram",
     };
     const guarded = await guardSave(entry, guard, this.#signal);
     this.#guarded = guarded;
@@ -108,7 +113,8 @@ export class SaveRun {
     this.#target = target;
     const about = { options, reporter: this.#reporter, signal: this.#signal };
     const prepared = { ...about, client, plan, guest, target, guarded, before };
-    this.#way = new SocketWay(prepared);
+    const ways = { stream: SocketWay, multifd: SocketWay, "mapped-ram": OwnFileWay };
+    this.#way = new ways[plan.transport.transport](prepared, ramBytes);
     await this.#way.open();
     this.#prepared = prepared;
   }
@@ -118,13 +124,20 @@ export class SaveRun {
     const { client, plan, guest, before } = prepared;
     this.#signal.throwIfAborted();
     this.#reporter.enter("connect");
-    if (plan.mode === "background") this.#meta = await makeMeta(client, guest);
+    // The guest goes on before we could look at its disks: what is recorded must not be later than the memory.
+    if (plan.runsEarly) this.#meta = await makeMeta(client, guest);
     await setMigrateCapabilities(client, plan.capabilities).catch((error: unknown) => {
       throw plan.mode === "background" ? noBackground(error) : error;
     });
     await setMigrateParameters(client, plan.parameters);
     const { maxTime = null, maxRounds = null } = this.#options;
-    const limits = { maxTime, maxRounds, onLimit: plan.onLimit };
+    const limits = {
+      maxTime,
+      maxRounds,
+      onLimit: plan.onLimit,
+      failsAsPlanned: plan.failsAsPlanned,
+      cancelCrashes: plan.cancelCrashes,
+    };
     const watch = new MigrationWatch(client, limits, () => this.#reporter.report());
     this.#watch = watch;
     const began = performance.now();
@@ -135,7 +148,7 @@ export class SaveRun {
     await this.#commit(prepared, way, this.#meta);
     watch.verdictGiven();
     // A guest that was paused goes back to that; one that ran must not run a moment longer.
-    const stays = plan.afterwards === "quit" || (plan.afterwards === "pause" && before.runState === "running");
+    const stays = staysStopped(plan.afterwards, before.runState);
     this.#handedOver = plan.returnPath && stays;
     await way.decide(stays);
   }
@@ -258,11 +271,7 @@ export class SaveRun {
   }
 
   /** Leaves the guest as asked and its settings as they were. */
-  async #leave(
-    client: QmpClient,
-    then: SavePlan["afterwards"],
-    before: Pick<Journal, "runState" | "settings">,
-  ): Promise<string> {
+  async #leave(client: QmpClient, then: SavePlan["afterwards"], before: FormerState): Promise<string> {
     const wanted = then === "resume" ? before : { ...before, runState: "paused" };
     const state = await putBack(client, wanted, { onRefused: this.#refused });
     if (then === "quit") {

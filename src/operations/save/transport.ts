@@ -3,13 +3,13 @@ import type { SaveOptions } from "../save.ts";
 import type { PlanFacts } from "./plan.ts";
 
 /** How pages come out of QEMU. */
-export type SaveTransport = "stream" | "multifd";
+export type SaveTransport = "stream" | "multifd" | "mapped-ram";
 
 export interface TransportChoice {
   readonly transport: SaveTransport;
   /** One sentence. */
   readonly reason: string;
-  /** Multifd channels; 0 without. */
+  /** Multifd channels; 0 without. With `mapped-ram` QEMU's own, which nobody reads. */
   readonly channels: number;
   /** Pages go past the page cache, as far as the system lets them. */
   readonly directIo: boolean;
@@ -31,6 +31,7 @@ const backgroundWay = "QEMU takes background snapshots on one connection only";
 export function chooseTransport(options: SaveOptions, facts: PlanFacts): TransportChoice {
   // With "auto" pages go through the page cache: past it was no faster (docs/performance.md, "What was tried").
   const { transport = "auto", mode, directIo = "auto" } = options;
+  if (transport === "mapped-ram") return ownFile(options, facts);
   const obstacle = multifdObstacle(options, facts);
   if (transport === "multifd" && obstacle !== null) {
     throw new FixedramError("usage.transport", `--transport multifd cannot be used: ${obstacle}`, {
@@ -59,9 +60,11 @@ export function chooseTransport(options: SaveOptions, facts: PlanFacts): Transpo
     );
   }
   const several = `QEMU ${facts.version.text} sends on ${CHANNELS} channels at once`;
+  // Not with less promised to the guest: docs/decisions/0011.
+  const notOwn = facts.capabilities.has("mapped-ram") ? "; it writes the file itself only when asked to" : "";
   return {
     transport: "multifd",
-    reason: transport === "multifd" ? `asked for; ${several}` : several,
+    reason: transport === "multifd" ? `asked for; ${several}` : `${several}${notOwn}`,
     channels: CHANNELS,
     directIo: directIo === "on",
   };
@@ -72,8 +75,56 @@ function spins({ version: { major, minor } }: PlanFacts): boolean {
   return major < 8 || (major === 8 && minor < 1);
 }
 
+/**
+ * QEMU writes the file itself, when that was asked for: docs/decisions/0011.
+ *
+ * @throws FixedramError `usage.transport`, `usage.direct-io`
+ */
+function ownFile(options: SaveOptions, facts: PlanFacts): TransportChoice {
+  const obstacle = ownFileObstacle(options, facts);
+  const found = `QEMU ${facts.version.text}, --mode ${options.mode ?? "stop"}`;
+  if (obstacle !== null) {
+    throw new FixedramError("usage.transport", `--transport mapped-ram cannot be used: ${obstacle}`, {
+      found,
+      hint: "Leave --transport out: one connection always works.",
+    });
+  }
+  const { directIo = "auto" } = options;
+  const knows = facts.parameters.includes("direct-io") && facts.capabilities.has("multifd");
+  if (directIo === "on" && !knows) {
+    throw new FixedramError("usage.direct-io", "this QEMU writes its own file through the page cache only", {
+      found,
+      expected: "QEMU 9.1 or newer",
+      hint: "Leave --direct-io out.",
+    });
+  }
+  const { name, directIo: takes } = facts.filesystem;
+  const direct = directIo === "on" && takes;
+  const past = direct
+    ? `, on ${CHANNELS} channels past the page cache`
+    : directIo === "on"
+      ? `, through the page cache, for ${name} takes nothing past it`
+      : "";
+  return {
+    transport: "mapped-ram",
+    reason: `asked for; QEMU ${facts.version.text} writes the file itself${past}`,
+    // QEMU goes past the page cache on channels only, and may crash when those are cancelled: not without need.
+    channels: direct ? CHANNELS : 0,
+    directIo: direct,
+  };
+}
+
 function stream(reason: string): TransportChoice {
   return { transport: "stream", reason, channels: 0, directIo: false };
+}
+
+/** Why QEMU cannot write its own file, in words; null: it can. */
+function ownFileObstacle({ mode = "stop", maxBandwidth, watcher }: SaveOptions, facts: PlanFacts): string | null {
+  if (!facts.capabilities.has("mapped-ram")) return `QEMU ${facts.version.text} does not know mapped-ram, 9.0 does`;
+  if (mode === "background") return "in a background snapshot QEMU leaves its file without bitmaps";
+  if (mode === "stop" && maxBandwidth !== undefined) return "QEMU keeps no limit once the guest stands still";
+  if (watcher !== undefined) return "pages that QEMU writes itself do not pass by here, where they could be watched";
+  return facts.fileObstacle;
 }
 
 /** Why pages cannot come on several channels, in words; null: they can. */

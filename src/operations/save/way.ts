@@ -4,9 +4,9 @@ import type { TargetFile } from "../../storage/target-file.ts";
 import type { Reporter } from "../reporter.ts";
 import type { SaveOptions } from "../save.ts";
 import type { Guarded } from "./guarded.ts";
-import type { Journal } from "./journal.ts";
 import type { MigrationWatch } from "./migration.ts";
 import type { SavePlan } from "./plan.ts";
+import type { FormerState } from "./put-back.ts";
 import type { GuestRecord } from "./record.ts";
 
 /** Everything that exists once the guest may be touched. */
@@ -17,7 +17,7 @@ export interface Prepared {
   readonly guest: GuestRecord;
   readonly target: TargetFile;
   readonly guarded: Guarded;
-  readonly before: Pick<Journal, "runState" | "settings">;
+  readonly before: FormerState;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }

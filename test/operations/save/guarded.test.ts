@@ -47,7 +47,19 @@ async function midway(qemuProcess = me): Promise<{ qemu: FakeQemu; journal: Omit
   const sockets = join(folder, "sockets");
   mkdirSync(sockets);
   const shared = { version: 1, saver: me, qmp: `unix:${qemu.path}`, qemu: qemuProcess, runState: "running" } as const;
-  return { qemu, journal: { ...shared, settings, partial, folder: sockets, breakFreezes: false, abandoned: false } };
+  return {
+    qemu,
+    journal: {
+      ...shared,
+      settings,
+      partial,
+      folder: sockets,
+      breakFreezes: false,
+      patient: false,
+      cancelCrashes: false,
+      abandoned: false,
+    },
+  };
 }
 
 async function startSaver(

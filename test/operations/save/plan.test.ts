@@ -14,6 +14,9 @@ const guest: PlanFacts = {
   ramBytes: 2 ** 30,
   suppressVmdesc: false,
   channelsTakeable: true,
+  parameters: ["max-bandwidth", "direct-io"],
+  fileObstacle: null,
+  filesystem: { name: "ext4", directIo: true },
   busy: false,
 };
 const old = { major: 7, minor: 2, text: "7.2.22" };
@@ -240,10 +243,106 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
       directIo: true,
     }));
 
+  const at = (name: string, directIo = true) => ({ filesystem: { name, directIo } });
+  const nine = { version: { major: 9, minor: 0, text: "9.0.4" }, parameters: ["max-bandwidth"] };
+  const seven = { version: old, capabilities: without("mapped-ram"), parameters: ["max-bandwidth"] };
+  const cells = (facts: Partial<PlanFacts>, options: Partial<SaveOptions>) =>
+    modes.map((mode) => {
+      try {
+        const { transport, directIo } = plan({ mode, ...options }, facts).transport;
+        return directIo ? `${transport}, direct` : transport;
+      } catch (error) {
+        return (error as FixedramError).code;
+      }
+    });
+  const usual = ["multifd", "multifd", "stream"];
+  const own = ["mapped-ram", "mapped-ram", refused];
+  const none = [refused, refused, refused];
+  const direct = ["mapped-ram, direct", "mapped-ram, direct", refused];
+
+  const cached = ["usage.direct-io", "usage.direct-io", refused];
+
+  /** By itself it is never QEMU's own file, whatever that would lie on. */
+  test.each([
+    ["7.2", "tmpfs", seven, false, usual, none, none],
+    ["7.2", "ext4", seven, true, usual, none, none],
+    ["7.2", "nfs", seven, false, usual, none, none],
+    ["9.0", "tmpfs", nine, false, usual, own, cached],
+    ["9.0", "ext4", nine, true, usual, own, cached],
+    ["9.0", "nfs", nine, false, usual, own, cached],
+    ["10.0", "tmpfs", {}, false, usual, own, own],
+    ["10.0", "tmpfs", {}, true, usual, own, direct],
+    ["10.0", "ext4", {}, true, usual, own, direct],
+    ["10.0", "xfs", {}, true, usual, own, direct],
+    ["10.0", "btrfs", {}, true, usual, own, direct],
+    ["10.0", "nfs", {}, false, usual, own, own],
+    ["10.0", "unknown", {}, false, usual, own, own],
+  ] as const)(
+    "QEMU %s, %s: by itself, its own file, past the page cache",
+    (_version, name, facts, takes, ...wanted) => {
+      const here = { ...facts, ...at(name, takes) };
+      const asked = { transport: "mapped-ram" } as const;
+      expect([
+        cells(here, {}),
+        cells(here, asked),
+        cells(here, { ...asked, directIo: "on" }),
+        cells(here, { ...asked, directIo: "off" }),
+      ]).toEqual([...wanted, wanted[1]]);
+    },
+  );
+
+  test.each([
+    ["under a limit: QEMU keeps it while the guest runs", {}, { maxBandwidth: 5 }, [refused, "mapped-ram", refused]],
+    ["being watched", {}, { watcher: { pages() {}, zeroPages() {}, laidOut() {} } }, none],
+    ["a QEMU that cannot write there", { fileObstacle: "it is another user's" }, {}, none],
+    ["a QEMU without multifd", { capabilities: without("multifd") }, {}, own],
+    ["little memory", { ramBytes: 2 ** 26 }, {}, own],
+    ["a Node without descriptors", { channelsTakeable: false }, {}, own],
+    ["a busy machine", { busy: true }, {}, own],
+    ["a paused guest", { runState: "paused" }, {}, ["mapped-ram", "mapped-ram", "guest.run-state"]],
+  ] as const)("QEMU's own file, asked for: %s", (_name, facts, options, wanted) =>
+    expect(cells(facts, { ...options, transport: "mapped-ram" })).toEqual(wanted),
+  );
+
+  test("QEMU's own file: a return path unless the guest is to stay stopped, and the words say why not", () => {
+    const made = (then: SaveOptions["then"], runState = "running") =>
+      plan({ transport: "mapped-ram", ...(then === undefined ? {} : { then }) }, { runState });
+    for (const [then, runState, goesOn] of [
+      ["resume", "running", true],
+      ["resume", "paused", true],
+      ["pause", "paused", true],
+      ["pause", "running", false],
+      ["quit", "running", false],
+      ["quit", "paused", false],
+    ] as const) {
+      expect(made(then, runState), `${then}, ${runState}`).toMatchObject({
+        returnPath: goesOn,
+        failsAsPlanned: true,
+        runsEarly: goesOn,
+        cancelCrashes: false,
+        capabilities: { "mapped-ram": true, multifd: false, "return-path": goesOn },
+        parameters: { "zero-page-detection": "legacy", "direct-io": false },
+      });
+    }
+    expect(plan({ transport: "mapped-ram", directIo: "on" })).toMatchObject({
+      cancelCrashes: true,
+      capabilities: { "mapped-ram": true, multifd: true, "return-path": true },
+      parameters: { "multifd-channels": 2, "zero-page-detection": "multifd", "direct-io": true },
+    });
+    expect(plan({}).parameters).not.toHaveProperty("direct-io");
+    expect(plan({})).toMatchObject({ failsAsPlanned: false, runsEarly: false });
+    expect(plan({ mode: "background" })).toMatchObject({ failsAsPlanned: false, runsEarly: true });
+    const on = (directIo: boolean) =>
+      plan({ transport: "mapped-ram", directIo: "on" }, at("tmpfs", directIo)).transport.reason;
+    expect(on(false)).toContain("tmpfs takes nothing past it");
+    expect(on(true)).toContain("past the page cache");
+  });
+
   test("it says why, and sets what multifd needs", () => {
     const made = plan({ transport: "multifd" });
     expect(made.transport.reason).toContain("2 channels");
-    expect(plan({}).transport.reason).toContain("2 channels");
+    expect(plan({}).transport.reason).toContain("2 channels at once; it writes the file itself only when asked to");
+    expect(plan({}, { capabilities: without("mapped-ram") }).transport.reason).not.toContain("itself");
     expect(plan({}, { ramBytes: 2 ** 26 }).transport.reason).toContain("little memory");
     expect(plan({}, { capabilities: without("multifd") }).transport.reason).toContain("does not know multifd");
     expect(made.parameters).toMatchObject({

@@ -3,7 +3,9 @@ import { type CliRun, startFixedram } from "../harness/index.ts";
 
 /** The phases a save goes through, in their order (src/operations/progress.ts; a save has no phase `switchover` of its own). */
 export const PHASES = ["preflight", "connect", "ram", "device-state", "sync", "commit", "finish"] as const;
-export type Phase = (typeof PHASES)[number];
+/** The same, and what comes in between where QEMU writes the file itself. */
+const ORDER = ["preflight", "connect", "ram", "device-state", "seal", "sync", "commit", "finish"] as const;
+export type Phase = (typeof ORDER)[number];
 
 export interface SaverEnd extends CliRun {
   /** The last phase it spoke of; null: none yet. */
@@ -46,7 +48,7 @@ export class Saver {
 
   /** Does `act` when the saver has said that it entered `phase` (or a later one), in the same turn. */
   when(phase: Phase, act: () => void): void {
-    if (this.#phase !== null && PHASES.indexOf(this.#phase) >= PHASES.indexOf(phase)) act();
+    if (this.#phase !== null && ORDER.indexOf(this.#phase) >= ORDER.indexOf(phase)) act();
     else this.#waiting.push({ phase, act });
   }
 
