@@ -90,7 +90,7 @@ export function outputContest(guest: LazyGuest, qemu: string, folder: string, re
     return { wall: seen, more: { "faults before": faults.length } };
   };
   return {
-    name: `lazy: first output, cold file${recorded ? ", recorded working set" : ""}`,
+    name: `lazy: first output, ${guest.options.memory} MiB, cold file${recorded ? ", recorded working set" : ""}`,
     qemu,
     ours: {
       text: "resume --lazy, start of node to the guest's answer",

@@ -3,7 +3,7 @@
  *   [--snapshots FOLDER]
  *
  * Names: save-tmpfs, save-disk, limits, resume, convert (with resume), memory, growth, live, search, diff, lazy (or one of lazy-running,
- * lazy-output, lazy-checksum), clone. With --snapshots the guests of lazy and clone are kept in that folder for the next time. Tables on
+ * lazy-output, lazy-output-large, lazy-checksum), clone. With --snapshots the guests of lazy and clone are kept in that folder for the next time. Tables on
  * stderr, one JSON object on stdout. Everything else it writes lies in temporary folders; with --publish also the figures of
  * docs/performance.md, and its charts.
  */
@@ -47,7 +47,8 @@ const runs = Number(values.runs ?? (quick ? 5 : 7));
 const size = Number(values.size ?? (quick ? 256 : 1331));
 const everything = "save-tmpfs,save-disk,limits,resume,convert,memory,growth,live,search,diff,lazy,clone";
 const wanted = new Set((values.only ?? everything).split(","));
-if (wanted.has("lazy")) for (const name of ["lazy-running", "lazy-output", "lazy-checksum"]) wanted.add(name);
+if (wanted.has("lazy"))
+  for (const name of ["lazy-running", "lazy-output", "lazy-output-large", "lazy-checksum"]) wanted.add(name);
 const chosen = qemus().filter(({ label }) => values.qemu === undefined || values.qemu === label);
 const memory = temporaryFolder("/dev/shm");
 const disk = temporaryFolder(values.disk);
@@ -170,6 +171,14 @@ async function instant(qemu: Qemu): Promise<void> {
     ["lazy-running", async () => runningContest(await guest("boot", quick ? 1024 : 4096), qemu.version, disk)],
     ["lazy-output", async () => outputContest(await guest("linux", 512), qemu.version, disk, false)],
     ["lazy-output", async () => outputContest(await guest("linux", 512), qemu.version, disk, true)],
+    [
+      "lazy-output-large",
+      async () => outputContest(await guest("boot", quick ? 1024 : 4096), qemu.version, disk, false),
+    ],
+    [
+      "lazy-output-large",
+      async () => outputContest(await guest("boot", quick ? 1024 : 4096), qemu.version, disk, true),
+    ],
     ["lazy-checksum", async () => checksumContest(await guest("boot", 512), qemu.version, disk)],
     ["clone", async () => cloneContest(await guest("boot", 512), qemu.version, disk, 8)],
   ];

@@ -222,7 +222,9 @@ export class LazyGuest {
   ): Promise<unknown> {
     const { client, started, process: qemu } = destination;
     const running = load?.running === true;
-    const failure = running ? error : await loadFailure(error, destination, this.#options.signal);
+    // A guest that QEMU has but does not let run: older ones (7.2) say so after it has all that it needs from us.
+    const failure =
+      running && !isNotLoaded(error) ? error : await loadFailure(error, destination, this.#options.signal);
     if (started !== null || client.closed) {
       await destination.giveUp();
       if (qemu !== null) removeNote(qemu);
