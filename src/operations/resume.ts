@@ -26,7 +26,7 @@ export interface ResumeOptions extends OperationContext {
   readonly offset?: number;
   /** The bitmaps of a mapped-ram file are of a big-endian host: QEMU gets a stream then. */
   readonly bigEndian?: boolean;
-  /** Go on although disks changed since the save, or the check that `verify` asks for cannot be made. */
+  /** Go on although disks changed since the save, memory is another QEMU's too, or the check that `verify` asks for cannot be made. */
   readonly force?: boolean;
 }
 
@@ -59,7 +59,7 @@ export interface ResumeResult {
  * The file is checked before QEMU sees it, and is only read. A QEMU of ours that cannot load it is ended; its own words come
  * with the error.
  *
- * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the file; `usage.*`; `guest.disk-changed`; `qemu.*`, `qmp.*`
+ * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the file; `usage.*`; `guest.disk-changed`, `guest.memory-in-use`; `qemu.*`, `qmp.*`
  */
 export async function resume(options: ResumeOptions): Promise<ResumeResult> {
   return new ResumeRun(options).go();

@@ -78,7 +78,14 @@ export function startTimeOf(pid: number): number | null {
   return Number.isSafeInteger(ticks) ? ticks : null;
 }
 
-function looksLikeQemu(process: QemuProcess): boolean {
+/** The process that started it, or took it over; null when there is none, or it is gone. */
+export function parentOf(pid: number): number | null {
+  const [parent = 0] = numbersOf(readText(`/proc/${pid}/status`) ?? "", "PPid");
+  return parent > 0 ? parent : null;
+}
+
+/** By the name of its program: `qemu-system-x86_64`, `qemu-kvm`, `kvm`. */
+export function looksLikeQemu(process: Pick<QemuProcess, "executable" | "argv">): boolean {
   return /qemu|kvm/.test(process.executable ?? process.argv[0] ?? "");
 }
 

@@ -135,7 +135,8 @@ export function parseProcNetTcp(text: string, port: number, state: State): strin
   });
 }
 
-function processIds(): number[] {
+/** Every process that /proc shows. */
+export function processIds(): number[] {
   return readdirSync("/proc")
     .filter((name) => /^[0-9]+$/.test(name))
     .map(Number);

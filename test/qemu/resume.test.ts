@@ -123,6 +123,27 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     expect(left).toEqual([]);
   });
 
+  test("a memory file that another guest lives in is not loaded into, and that guest goes on", async () => {
+    const image = join(testFolder(), "memory");
+    writeFileSync(image, "");
+    await truncate(image, 64 * 2 ** 20);
+    const extraArgs = [
+      ...["-object", `memory-backend-file,id=ram0,size=64M,share=on,mem-path=${image}`],
+      ...["-machine", "memory-backend=ram0"],
+    ];
+    const guest = await startGuest({ qemu: one, kind: "boot", extraArgs });
+    const before = await guest.ready(10_000);
+    const file = join(testFolder(), "guest.fram");
+    await save(guest, file);
+    const { argv, serialPath } = resumeCommand({ ...guest.options, qemu: one });
+    expect(await refused(["resume", file, "--json", "--", ...argv])).toMatchObject({
+      code: 4,
+      error: { code: "guest.memory-in-use", path: image, found: expect.stringContaining(`QEMU ${guest.pid}`) },
+    });
+    expect(processesWith(serialPath)).toEqual([]);
+    expectWell(await guest.verdict(), before);
+  });
+
   test("machines that do not fit: QEMU's own words, what to change, the file as it was, no QEMU left", async () => {
     const { guest, file } = await saved(one);
     const digest = await sha256(file);

@@ -30,7 +30,7 @@ export const resume: CommandDefinition = {
     socketDir,
     {
       name: "force",
-      text: "go on although disks changed since the save, which can destroy their filesystems, or FILE has no seal to --verify",
+      text: "go on although disks changed since the save, which can destroy their filesystems, a memory file is another QEMU's too, or FILE has no seal to --verify",
     },
     {
       name: "prefetch",

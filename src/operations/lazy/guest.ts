@@ -11,7 +11,7 @@ import { cont, queryMigrate, queryStatus, stop, toVersion } from "../../qmp/comm
 import { type MigrationSettings, restoreSettings, snapshotSettings } from "../../qmp/migration-settings.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import type { Reporter } from "../reporter.ts";
-import { requireDisks } from "../resume/choose.ts";
+import { requireDisks, requireOwnMemory } from "../resume/choose.ts";
 import type { Destination } from "../resume/destination.ts";
 import { requireRunning } from "../resume/load.ts";
 import { loadFailure } from "../resume/load-failure.ts";
@@ -139,6 +139,7 @@ export class LazyGuest {
     ]);
     const { capabilities } = before;
     const facts = { memory, capabilities, version: toVersion(client.greeting.version) };
+    requireOwnMemory(this.#options, memory.backends, destination, this.#reporter.notice);
     for (const notice of preflight({ snapshot, facts, blocks })) this.#reporter.notice(notice);
     const size = hostPageSize();
     const workset = this.#workset();

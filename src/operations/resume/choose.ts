@@ -5,6 +5,8 @@ import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { optionsOf } from "../../qemu/arguments.ts";
 import { queryDisks } from "../../qemu/disks.ts";
+import type { MemoryBackend } from "../../qemu/inspect.ts";
+import { otherUserOfMemory } from "../../qemu/memory-users.ts";
 import type { Notice } from "../progress.ts";
 import type { ResumeOptions } from "../resume.ts";
 import { checkDisks, refuseChanged } from "./check-disks.ts";
@@ -107,4 +109,31 @@ export async function requireDisks(
       message: `Disk ${device} (${printable(path)}) has changed: ${what}.`,
     });
   }
+}
+
+/**
+ * Looks whether the memory that will be loaded into is another running guest's as well: a file behind `memory-backend-file,share=on`.
+ *
+ * @throws FixedramError `guest.memory-in-use`, unless `force`
+ */
+export function requireOwnMemory(
+  { force }: Pick<ResumeOptions, "force">,
+  backends: readonly MemoryBackend[],
+  { process }: Pick<Destination, "process">,
+  notice: (notice: Notice) => void,
+): void {
+  const other = otherUserOfMemory(backends, process);
+  if (other === null) return;
+  const { backend, path, pid } = other;
+  const what = `memory backend ${printable(backend)} lies in a file that QEMU ${pid} has as memory too`;
+  if (force === true) {
+    notice({ level: "warning", code: "memory-in-use", message: `${what}: ${printable(path)}` });
+    return;
+  }
+  throw new FixedramError("guest.memory-in-use", "another QEMU has its guest's memory in the same file", {
+    path,
+    found: what,
+    expected: "a file of its own, or share=off",
+    hint: "Loading would overwrite that guest's memory while it runs: end that QEMU first, or give this one another mem-path. If it is meant to be so, use --force.",
+  });
 }

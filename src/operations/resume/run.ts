@@ -15,7 +15,7 @@ import type { Progress } from "../progress.ts";
 import { Reporter } from "../reporter.ts";
 import type { ResumeOptions, ResumeResult } from "../resume.ts";
 import { sharedFiles } from "./channels.ts";
-import { chooseDestination, recordOf, requireDisks, requireOneWay } from "./choose.ts";
+import { chooseDestination, recordOf, requireDisks, requireOneWay, requireOwnMemory } from "./choose.ts";
 import { compareDestination } from "./compare.ts";
 import type { Destination } from "./destination.ts";
 import { LoadWatch, loadFromFile, loadFromStream, loadOnChannels, requireRunning } from "./load.ts";
@@ -78,6 +78,7 @@ export class ResumeRun {
     const { client } = destination;
     const facts = await inspectGuest(client, { cpuFlags: false });
     if (meta !== null) await requireDisks(this.#options, meta, destination, this.#reporter.notice);
+    requireOwnMemory(this.#options, facts.memory.backends, destination, this.#reporter.notice);
     const blocks = await queryRamblocks(client);
     await this.#compare(snapshot, meta, destination, facts, blocks);
     const choice = chooseTransport({
