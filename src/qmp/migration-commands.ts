@@ -115,10 +115,13 @@ export async function migrateToFile(client: QmpClient, path: string, options: Ex
 }
 
 /**
- * A migration says that it has failed before QEMU has cleaned up after it. One that is begun in between is refused as a "duplicate
- * yank instance", and QEMU (7.2 and 10.0) then takes itself to be migrating for ever: so nothing may be tried before that.
+ * Waits until QEMU has cleaned up after its last migration: it says that it has failed before that. A migration that is begun in
+ * between is refused as a "duplicate yank instance", and QEMU (7.2 and 10.0) then takes itself to be migrating for ever; and what it
+ * cleans up depends on capabilities (multifd), so those must not change before.
+ *
+ * @throws FixedramError `qmp.*`; `qemu.migration-stuck`
  */
-async function cleanedUp(client: QmpClient, options: ExecuteOptions): Promise<void> {
+export async function cleanedUp(client: QmpClient, options: ExecuteOptions = {}): Promise<void> {
   const deadline = performance.now() + CLEANING;
   while (await holdsYank(client, options)) {
     if (performance.now() > deadline) {

@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { FixedramError } from "../../errors.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { cont, migrateCancel, queryMigrate, queryStatus, setMigrateParameters } from "../../qmp/commands.ts";
+import { cleanedUp } from "../../qmp/migration-commands.ts";
 import { restoreSettings } from "../../qmp/migration-settings.ts";
 import type { Journal } from "./journal.ts";
 import { STOP_AT_ONCE } from "./plan.ts";
@@ -53,6 +54,7 @@ export async function putBack(client: QmpClient, before: FormerState, options: P
   } finally {
     // Whatever became of the guest, and even when it cannot go on.
     if (!client.closed) {
+      await cleanedUp(client);
       const { failed } = await restoreSettings(client, before.settings);
       if (failed.length > 0) options.onRefused?.(failed.map(({ name, said }) => `${name} (${said})`));
     }

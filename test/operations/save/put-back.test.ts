@@ -61,6 +61,42 @@ describe("putBack", () => {
     expect(qemu.commands()).not.toContain("cont");
   });
 
+  test("settings are put back only when QEMU has cleaned up after the migration", async () => {
+    const { qemu, client, before, restored } = await midway("running", "failed");
+    let looks = 0;
+    qemu.on["query-yank"] = () => {
+      expect(restored(), "not before").not.toEqual(wereBack);
+      return ++looks < 3 ? [{ type: "migration" }] : [];
+    };
+    expect(await putBack(client, before)).toBe("running");
+    expect(looks).toBe(3);
+    expect(restored()).toEqual(wereBack);
+  });
+
+  test("one that must not be cancelled is brought to its end, however long that takes", async () => {
+    const { qemu, client, before, restored } = await midway("running", "active");
+    let looks = 0;
+    qemu.on["query-migrate"] = () => {
+      if (++looks === 6) Object.assign(qemu.state, { migration: "completed", runState: "postmigrate" });
+      return { status: qemu.state.migration };
+    };
+    const all = { ...before, cancelCrashes: true };
+    expect(await putBack(client, all, { timeout: 1 })).toBe("running");
+    expect(qemu.commands()).not.toContain("migrate_cancel");
+    expect(qemu.commands()).toContain("cont");
+    expect(restored()).toEqual(wereBack);
+  });
+
+  test("a patient save's guest goes on from postmigrate, but not from a pause that is somebody else's", async () => {
+    for (const [state, after] of [
+      ["postmigrate", "running"],
+      ["paused", "paused"],
+    ] as const) {
+      const { client, before } = await midway(state, "failed");
+      expect(await putBack(client, { ...before, patient: true })).toBe(after);
+    }
+  });
+
   test("cont refused: the settings are put back all the same", async () => {
     const { qemu, client, before, restored } = await midway("paused", "failed");
     qemu.on["cont"] = () => {
