@@ -104,6 +104,8 @@ describe("read", () => {
     ["read f 0 8 --virtual --physical", "usage.together"],
     ["read f 0 8 --raw --u64", "usage.together"],
     ["read f 0 9 --u64", "usage.bad-size"],
+    ["read f 0 8 --cpu 1", "usage.conflict"],
+    ["read f 0 8 --cpu 0 --block pc.ram", "usage.conflict"],
     ["read f 0 1G --string", "usage.too-long"],
     ["read f 0 0", "usage.bad-size"],
     ["translate f ffff", "usage.not-an-address"],

@@ -27,7 +27,12 @@ test("addresses as they are typed", () => {
   expect(parse("page 12")).toEqual({ spot: { block: 0, offset: 12 * 4096 } });
   expect(parse("vga:x:0x10")).toEqual({ spot: { block: 1, offset: 16 } });
   expect(parse("p:0x100000000")).toEqual({ spot: { block: 0, offset: 0x8000000 } });
-  expect(parse("v:0xffff8000_1000")).toEqual({ virtual: "0xffff8000_1000" });
+  expect(parse("v:0xffff8000_1000")).toEqual({ virtual: "0xffff80001000" });
+  // Too large for an offset: the kernel's addresses, as other tools print them.
+  expect(parse("0xffffffff8ec17a0b")).toEqual({ virtual: "0xffffffff8ec17a0b" });
+  expect(parse("0xffff_8880_0000_1000")).toEqual({ virtual: "0xffff888000001000" });
+  for (const text of ["0x1_0000_0000_0000_0000", "pc.ram:0xffffffff8ec17a0b", "page 0xffffffff8ec17a0b"])
+    expect(parse(text), text).toHaveProperty("problem");
   for (const text of ["", "pc.ram", "0xfffffffff", "page 65536", "p:0xb0000", "nothing:0", "1e99"])
     expect(parse(text), text).toHaveProperty("problem");
 });

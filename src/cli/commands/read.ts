@@ -26,12 +26,14 @@ export async function run(invocation: Invocation): Promise<number> {
   const dump = new HexDump(colorsFor(stdout, around.env));
   const map = invocation.text("map");
   const cpu = cpuNumber(invocation);
+  const space = spaceOf(invocation);
+  if (cpu !== undefined && space !== "virtual") throw notVirtual();
   let begun = false;
   const asked = around.operations.read({
     file: invocation.word(0),
     address,
     length,
-    space: spaceOf(invocation),
+    space,
     ...(map === undefined ? {} : { map }),
     ...(cpu === undefined ? {} : { cpu }),
     ...lookOptions(invocation),
@@ -86,6 +88,14 @@ export function together(names: readonly string[]): FixedramError {
   return new FixedramError("usage.together", "options that exclude each other were given together", {
     found: names.map((name) => `--${name}`).join(", "),
     expected: "one of them",
+  });
+}
+
+function notVirtual(): FixedramError {
+  return new FixedramError("usage.conflict", "that goes together with --virtual only", {
+    found: "--cpu",
+    expected: "--virtual",
+    hint: "Physical addresses and offsets are the same for every CPU.",
   });
 }
 

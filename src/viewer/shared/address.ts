@@ -27,7 +27,7 @@ export type Address = { readonly spot: Spot } | { readonly virtual: string } | {
 
 /**
  * What was typed into "go to": `0x1f000` in the present block, `BLOCK:0x1f000`, `page 12`, `p:0x...` guest-physical, `v:0x...`
- * virtual. Numbers are hexadecimal after 0x, else decimal.
+ * virtual, as are numbers too large for anything else. Numbers are hexadecimal after 0x, else decimal.
  */
 export function parseAddress(
   text: string,
@@ -37,9 +37,12 @@ export function parseAddress(
 ): Address {
   const typed = text.trim();
   const [, prefix = "", rest = ""] = /^(?:(.*):)?\s*([^:]*)$/s.exec(typed) ?? [];
-  if (prefix.toLowerCase() === "v") return { virtual: rest.trim() };
+  const digits = rest.replaceAll(/[_\s]/g, "");
+  if (prefix.toLowerCase() === "v") return { virtual: digits };
   const paged = /^page\s+(.+)$/i.exec(rest);
   const value = parseNumber(paged?.[1] ?? rest);
+  // Above 2^52 lie no offsets and no physical addresses.
+  if (prefix === "" && paged === null && /^0x[1-9a-f][0-9a-f]{13,15}$/i.test(digits)) return { virtual: digits };
   if (value === null) return { problem: `${JSON.stringify(rest)} is no number: 4096, 0x1000, page 12` };
   if (prefix.toLowerCase() === "p") {
     const spot = spotIn(ranges, value);

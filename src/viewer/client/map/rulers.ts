@@ -2,12 +2,16 @@ import { cellPages } from "../../shared/grid.ts";
 import { hex } from "../../shared/units.ts";
 import type { Plot } from "../../shared/world.ts";
 import { type Ink, label } from "./ink.ts";
-import type { Box, Scene } from "./scene.ts";
+import { type Box, boxOf, type Scene } from "./scene.ts";
 
 /** CSS pixels between two marks, at least. */
 const apart = 46;
 /** Blocks lower than this have no ruler. */
 const leastHeight = 90;
+/** Room that an address takes beside a block. */
+const addressRoom = 84;
+/** Blocks narrower than this have room for one address in them, not for two. */
+const roomForTwo = 230;
 const font = "10.5px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 
 interface Shown {
@@ -18,10 +22,15 @@ interface Shown {
 /** Offsets in the block at its left, guest-physical addresses at its right; on a curve at the corner of each square. */
 export function drawRulers(context: CanvasRenderingContext2D, scene: Scene, visible: readonly Shown[], ink: Ink): void {
   for (const { plot, box } of visible) {
-    if (box.height < leastHeight || box.width < 60) continue;
+    if (!hasRuler(box)) continue;
     if (plot.grid.order === "rows") rowRuler(context, scene, plot, box, ink);
     else squareMarks(context, scene, plot, box, ink);
   }
+}
+
+/** Whether a block is large enough for a ruler. */
+export function hasRuler({ width, height }: Box): boolean {
+  return height >= leastHeight && width >= 60;
 }
 
 function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, box: Box, ink: Ink): void {
@@ -32,8 +41,8 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
   const first = Math.max(0, Math.floor(-box.top / view.zoom / step) * step);
   const left = Math.max(box.left, 0);
   const right = Math.min(box.left + box.width, canvas.width);
-  const room = left - box.left === 0 && box.left >= 80;
-  const roomRight = canvas.width - right >= 80 && isFree(scene, plot, right);
+  const room = hasRoomLeft(scene, plot, box);
+  const roomRight = canvas.width - right >= 80 && hasRoomRight(scene, plot, right);
   for (let row = first; row < plot.height; row += step) {
     const y = box.top + row * view.zoom;
     if (y > canvas.height - 8) break;
@@ -57,7 +66,7 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
     else label(context, hex(offset), left + 8, y + 14, style);
     if (physical === null) continue;
     if (roomRight) label(context, hex(physical), right + 9, y + 4, { ...style, ground: null });
-    else if (physical !== offset)
+    else if (physical !== offset && (room || right - left >= roomForTwo))
       label(context, `gpa ${hex(physical)}`, right - 8, y + 14, { ...style, align: "right" });
   }
   if (room)
@@ -70,11 +79,22 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
     });
 }
 
-/** Nothing else stands at the right of a block, as far as an address reaches. */
-function isFree(scene: Scene, plot: Plot, right: number): boolean {
+/** Whether a block's offsets have a place at its left: no other block reaches there. */
+function hasRoomLeft(scene: Scene, plot: Plot, box: Box): boolean {
+  if (box.left < 80) return false;
+  return scene.world.plots.every((other) => {
+    if (other.x >= plot.x) return true;
+    const { left, width } = boxOf(scene, other);
+    return left + width + addressRoom <= box.left;
+  });
+}
+
+/** Whether its addresses have one at its right, beside what stands at the left of the next block. */
+function hasRoomRight(scene: Scene, plot: Plot, right: number): boolean {
   return scene.world.plots.every((other) => {
     if (other.x <= plot.x) return true;
-    return (other.x - scene.view.x) * scene.view.zoom + scene.canvas.width / 2 > right + 84;
+    const box = boxOf(scene, other);
+    return box.left - (hasRuler(box) ? addressRoom : 0) >= right + addressRoom;
   });
 }
 

@@ -6,7 +6,7 @@ import type { Plot, World } from "../../shared/world.ts";
 import { type Ink, inks, label } from "./ink.ts";
 import type { Look } from "./paint.ts";
 import type { PagePictures } from "./pictures.ts";
-import { drawRulers } from "./rulers.ts";
+import { drawRulers, hasRuler } from "./rulers.ts";
 import type { TileStore } from "./tiles.ts";
 
 export interface Scene {
@@ -281,7 +281,8 @@ function ring(
 /** The block's name above it, where there is room for it. */
 function drawName(context: CanvasRenderingContext2D, plot: Plot, box: Box, ink: Ink, canvas: Size, room: number): void {
   if (box.height + room < 15 || box.height < 0.5) return;
-  const large = box.width >= 150;
+  // Beside a block with a ruler stand addresses.
+  const large = box.width >= 150 || hasRuler(box);
   const x = Math.max(6, box.left);
   const name = plot.block.label === "" ? "(no name)" : plot.block.label;
   if (large) {
