@@ -5,7 +5,7 @@ import { type LegacyStream, legacyStream, openLegacy, type StreamIndex } from ".
 import type { Store } from "../pages/store.ts";
 import { FileStore } from "../storage/file-store.ts";
 import { ScratchFile } from "../storage/scratch-file.ts";
-import { TargetFile } from "../storage/target-file.ts";
+import { writeWhole } from "../storage/target-file.ts";
 import type { OpenSnapshotOptions } from "./open.ts";
 
 const endBytes = 2 ** 16;
@@ -46,7 +46,7 @@ export async function openStream(
   });
   if (file !== null && identity !== null && use === "keep" && stream.indexable) {
     try {
-      await writeKept(options.indexPath ?? indexPath(file.name), encodeIndex(stream.index, identity));
+      await writeWhole(options.indexPath ?? indexPath(file.name), encodeIndex(stream.index, identity));
     } catch (error) {
       await stream.close();
       throw error;
@@ -89,16 +89,5 @@ async function readKept(
     throw error;
   } finally {
     await store.close();
-  }
-}
-
-async function writeKept(path: string, bytes: Uint8Array): Promise<void> {
-  const target = TargetFile.create(path);
-  try {
-    target.write(bytes, 0);
-    await target.commit();
-  } catch (error) {
-    await target.abort();
-    throw error;
   }
 }

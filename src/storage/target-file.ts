@@ -233,3 +233,15 @@ export class TargetFile {
     return systemError(error, this.partial, doing, spaceHint(error));
   }
 }
+
+/** Writes a file in one go, or leaves what is there: temporary file, fsync, rename. @throws FixedramError `system.*`, `usage.*` */
+export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const target = TargetFile.create(path);
+  try {
+    target.write(bytes, 0);
+    await target.commit();
+  } catch (error) {
+    await target.abort();
+    throw error;
+  }
+}

@@ -133,7 +133,7 @@ export class StreamReader {
       return;
     }
     if (this.#tail === null) {
-      throw new FixedramError("stream.cut", "The stream ends before it is complete.", { offset: core.position });
+      throw new FixedramError("stream.cut", "The stream ends before it is complete", { offset: core.position });
     }
     this.#tail.finish();
     const bytes = this.#tail.bytes;

@@ -2,7 +2,7 @@ import { FixedramError } from "../errors.ts";
 import { toolVersion } from "../installation.ts";
 import { openSnapshot } from "../operations/open.ts";
 import { refuseSame } from "../storage/same-file.ts";
-import { TargetFile } from "../storage/target-file.ts";
+import { writeWhole } from "../storage/target-file.ts";
 import { pngPicture, svgPicture } from "./picture/compose.ts";
 import { htmlReport } from "./picture/report.ts";
 import { describeSide } from "./server/describe.ts";
@@ -30,7 +30,7 @@ export async function exportMap({ file, out, signal }: ExportMapOptions): Promis
   const snapshot = await openSnapshot(file, signal === undefined ? {} : { signal });
   try {
     const side = new Side(snapshot, async () => new Uint8Array());
-    await write(out, await draw(side, format));
+    await writeWhole(out, await draw(side, format));
   } finally {
     await snapshot.close();
   }
@@ -42,17 +42,6 @@ async function draw(side: Side, format: Format): Promise<Uint8Array> {
   if (format === "png") return await pngPicture(file, map);
   const text = format === "svg" ? await svgPicture(file, map) : await htmlReport(file, map, toolVersion);
   return new TextEncoder().encode(text);
-}
-
-async function write(out: string, bytes: Uint8Array): Promise<void> {
-  const target = TargetFile.create(out);
-  try {
-    target.write(bytes, 0);
-    await target.commit();
-  } catch (error) {
-    await target.abort();
-    throw error;
-  }
 }
 
 /** @throws `usage.bad-choice` */

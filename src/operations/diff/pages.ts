@@ -4,9 +4,9 @@ import { type BlockPair, type CompareJob, PairPlan, pairBlocks, type Trust } fro
 import { dataBytes } from "../../pages/count.ts";
 import type { PageMap } from "../../pages/map.ts";
 import type { Store } from "../../pages/store.ts";
-import { descriptorOf } from "../../storage/descriptor.ts";
+import { descriptorsOf } from "../../storage/descriptor.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { type Descriptor, truncated } from "../../workers/tasks/compare.ts";
+import { truncated } from "../../workers/tasks/compare.ts";
 
 /** A run of pages of one block that differ in one way. */
 export interface PageDifference {
@@ -118,16 +118,6 @@ async function engineFor(a: PageMap, b: PageMap, { threads, signal }: DiffPagesO
     compare: (job, signal) => pool.run("compare", { job, files: [ofA, ofB] }, { signal, transfer: [job.runs.buffer] }),
     close: () => pool.close(),
   };
-}
-
-function descriptorsOf(stores: readonly Store[]): readonly Descriptor[] | null {
-  const found: Descriptor[] = [];
-  for (const store of stores) {
-    const fd = descriptorOf(store);
-    if (fd === null) return null;
-    found.push({ fd, name: store.name });
-  }
-  return found;
 }
 
 /** In this thread, for any store; one job at a time. */

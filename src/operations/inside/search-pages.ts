@@ -5,9 +5,9 @@ import type { Store } from "../../pages/store.ts";
 import { reachOf, type Scan } from "../../search/pattern.ts";
 import { type Margins, planBlock, type SearchJob } from "../../search/plan.ts";
 import { type Found, hitFields, type Rest, Searcher, type SearchLimits } from "../../search/searcher.ts";
-import { descriptorOf } from "../../storage/descriptor.ts";
+import { descriptorsOf } from "../../storage/descriptor.ts";
 import { WorkerPool } from "../../workers/pool.ts";
-import { type Descriptor, truncated } from "../../workers/tasks/compare.ts";
+import { truncated } from "../../workers/tasks/compare.ts";
 
 /** Something that was found. */
 export interface MemoryHit {
@@ -184,16 +184,6 @@ async function engineFor(
       await pool.close();
     },
   };
-}
-
-function descriptorsOf(stores: readonly Store[]): readonly Descriptor[] | null {
-  const found: Descriptor[] = [];
-  for (const store of stores) {
-    const fd = descriptorOf(store);
-    if (fd === null) return null;
-    found.push({ fd, name: store.name });
-  }
-  return found;
 }
 
 /** In this thread, for any store; one job at a time. */

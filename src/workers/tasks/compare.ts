@@ -3,13 +3,8 @@ import { Comparer } from "../../diff/comparer.ts";
 import { DifferenceList } from "../../diff/differences.ts";
 import type { CompareJob } from "../../diff/plan.ts";
 import { FixedramError, systemError } from "../../errors.ts";
+import type { Descriptor } from "../../storage/descriptor.ts";
 import type { TaskContext } from "../protocol.ts";
-
-/** A file that is open for reading. */
-export interface Descriptor {
-  readonly fd: number;
-  readonly name: string;
-}
 
 export interface CompareInput {
   readonly job: CompareJob;

@@ -3,8 +3,9 @@ import { systemError } from "../../errors.ts";
 import type { Scan } from "../../search/pattern.ts";
 import type { SearchJob } from "../../search/plan.ts";
 import { type Found, type Read, Searcher, type SearchLimits } from "../../search/searcher.ts";
+import type { Descriptor } from "../../storage/descriptor.ts";
 import type { TaskContext } from "../protocol.ts";
-import { type Descriptor, truncated } from "./compare.ts";
+import { truncated } from "./compare.ts";
 
 export interface SearchInput {
   /** Jobs of one search have the same number, and the same scan and limits. */
