@@ -6,7 +6,9 @@ import { setTimeout as after } from "node:timers/promises";
 import { runHere } from "../../src/cli/main.ts";
 import { FixedramError } from "../../src/errors.ts";
 import type { OperationContext } from "../../src/operations/progress.ts";
-import { fakes, inspected, MiB, resumed, saved } from "./fakes.ts";
+import { inspected } from "./answers/files.ts";
+import { MiB, resumed, saved } from "./answers/guests.ts";
+import { fakes } from "./fakes.ts";
 
 /** Says that it is under way, then waits for its signal; with "stubborn" it does not listen. */
 async function untilAborted(context: OperationContext, name: string): Promise<never> {

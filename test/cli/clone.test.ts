@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { liveClones } from "../../src/cli/render/clone.ts";
 import { colorsFor } from "../../src/cli/render/colors.ts";
 import type { CloneOptions, CloneStatus } from "../../src/operations/clone.ts";
-import { cli, cloned, clonedInPart } from "./fakes.ts";
+import { cloned, clonedInPart } from "./answers/guests.ts";
+import { cli } from "./fakes.ts";
 
 test("the command line becomes options; every clone is in the answer", async () => {
   let seen: CloneOptions | null = null;

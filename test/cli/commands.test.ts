@@ -3,7 +3,10 @@ import { FixedramError } from "../../src/errors.ts";
 import type { DoctorOptions, DoctorReport } from "../../src/operations/doctor.ts";
 import type { ResumeOptions } from "../../src/operations/resume.ts";
 import type { SaveOptions } from "../../src/operations/save.ts";
-import { cli, examined, fakes, inspected, mapped, resumed, saved } from "./fakes.ts";
+import { examined } from "./answers/doctor.ts";
+import { inspected, mapped } from "./answers/files.ts";
+import { resumed, saved } from "./answers/guests.ts";
+import { cli, fakes } from "./fakes.ts";
 
 const context = { signal: expect.any(AbortSignal), onProgress: expect.any(Function), onNotice: expect.any(Function) };
 

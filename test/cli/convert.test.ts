@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { ConvertCall } from "../../src/cli/operations.ts";
 import { encode, type Synthetic } from "../operations/synthetic.ts";
-import { cli, converted, fakes } from "./fakes.ts";
+import { converted } from "./answers/files.ts";
+import { cli, fakes } from "./fakes.ts";
 
 test("the summary", async () => {
   const { code, stdout, stderr } = await cli(["convert", "old.stream", "web.fram"], fakes);

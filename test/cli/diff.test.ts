@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { hexAddress as address } from "../../src/bytes/text.ts";
 import type { DiffOptions } from "../../src/operations/diff.ts";
-import { cli, compared, fakes } from "./fakes.ts";
+import { compared } from "./answers/files.ts";
+import { cli, fakes } from "./fakes.ts";
 
 const different = { ...compared, same: false };
 

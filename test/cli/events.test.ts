@@ -16,7 +16,8 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { openEvents } from "../../src/cli/events.ts";
 import type { Activity } from "../../src/operations/resume-lazy.ts";
-import { cli, lazilyResumed } from "./fakes.ts";
+import { lazilyResumed } from "./answers/guests.ts";
+import { cli } from "./fakes.ts";
 
 const one: Activity = ["fault", 0, 17, 1, 1000.12345, 23.4];
 const line = '{"time":1000.123,"kind":"fault","block":0,"page":17,"pages":1,"took":23}\n';

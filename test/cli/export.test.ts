@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { ExportOptions } from "../../src/operations/export.ts";
-import { cli, exported, fakes } from "./fakes.ts";
+import { exported } from "./answers/files.ts";
+import { cli, fakes } from "./fakes.ts";
 
 test("fixedram export tells what was written and found", async () => {
   const { code, stdout } = await cli(["export", "web.fram", "web.elf"], fakes);

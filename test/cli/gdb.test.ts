@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { GdbCall } from "../../src/cli/operations.ts";
-import { cli, fakes, served } from "./fakes.ts";
+import { served } from "./answers/files.ts";
+import { cli, fakes } from "./fakes.ts";
 
 test("fixedram gdb tells what it served, and every option reaches it", async () => {
   const { code, stdout } = await cli(["gdb", "web.fram"], fakes);

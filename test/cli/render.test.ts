@@ -4,7 +4,8 @@ import { Pace, progressLine } from "../../src/cli/render/progress.ts";
 import { argument, safe } from "../../src/cli/render/safe.ts";
 import { wantsColor } from "../../src/cli/terminal.ts";
 import { FixedramError } from "../../src/errors.ts";
-import { cli, MiB } from "./fakes.ts";
+import { MiB } from "./answers/guests.ts";
+import { cli } from "./fakes.ts";
 
 test("numbers as people read them", () => {
   expect([size(0), size(1023), size(1.5 * MiB), size(1024 ** 4)]).toEqual(["0 B", "1023 B", "1.5 MiB", "1 TiB"]);

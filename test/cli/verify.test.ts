@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { VerifyResult } from "../../src/operations/verify.ts";
-import { cli, fakes, repaired, sealed, verified } from "./fakes.ts";
+import { repaired, sealed, verified } from "./answers/files.ts";
+import { cli, fakes } from "./fakes.ts";
 
 const id = verified.id ?? "";
 
