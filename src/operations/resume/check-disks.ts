@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { FixedramError } from "../../errors.ts";
 import type { RecordedDisk, SnapshotMeta } from "../../fixedram/meta.ts";
 import type { Disk, DiskImage } from "../../qemu/disks.ts";
@@ -22,7 +23,8 @@ type RecordedImage = Pick<RecordedDisk, "path" | "size" | "mtimeNs">;
  * and half on its disk: with a disk that went on since, resuming destroys it.
  *
  * A recorded image counts as unchanged when its size and modification time are the same, wherever it stands in the
- * destination's chain: itself, below `-snapshot`, below an overlay. A disk that is another file altogether cannot be judged
+ * destination's chain: itself, below `-snapshot`, below an overlay, and by whatever name it is called there (a link, a bind mount). A
+ * disk that is another file altogether cannot be judged
  * and gives a warning: it may be the copy that was made at the time of the save.
  */
 export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskCheck {
@@ -31,7 +33,7 @@ export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskChec
   for (const recorded of meta.disks) {
     const disk =
       disks.find((each) => each.device === recorded.device) ??
-      disks.find((each) => chainOf(each).some((image) => image.path === recorded.path));
+      disks.find((each) => chainOf(each).some((image) => isImage(image, recorded)));
     if (disk === undefined) {
       notices.push(
         warning(`The snapshot's disk ${recorded.device} (${recorded.path}) is not there; QEMU may refuse to load.`),
@@ -46,7 +48,7 @@ export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskChec
     }
     let known = 0;
     for (const image of images) {
-      const now = chainOf(disk).find((each) => each.path === image.path);
+      const now = chainOf(disk).find((each) => isImage(each, image));
       if (now === undefined) continue;
       known++;
       if (image.size === null || image.mtimeNs === null || image.mtimeNs === undefined) {
@@ -89,6 +91,18 @@ export function refuseChanged(changed: readonly DiskChange[], snapshot: string):
 
 function chainOf(disk: Disk): readonly DiskImage[] {
   return [disk, ...disk.backing];
+}
+
+/** By its name, or because the recorded name leads to the same file now. */
+function isImage({ path, file }: DiskImage, recorded: RecordedImage): boolean {
+  if (path === recorded.path) return true;
+  if (file === null) return false;
+  try {
+    const there = statSync(recorded.path, { bigint: true });
+    return there.isFile() && String(there.ino) === file.inode && String(there.dev) === file.device;
+  } catch {
+    return false;
+  }
 }
 
 function difference(then: RecordedImage, now: DiskImage): string | null {

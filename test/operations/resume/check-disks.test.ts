@@ -1,3 +1,6 @@
+import { linkSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { RecordedDisk } from "../../../src/fixedram/meta.ts";
 import { checkDisks, refuseChanged } from "../../../src/operations/resume/check-disks.ts";
@@ -55,6 +58,35 @@ describe("a recorded disk", () => {
     expect(changed).toEqual([
       expect.stringMatching(/^\/vm\/disk\.qcow2: written to at .*Z, last at .*Z as of the save$/),
     ]);
+  });
+
+  test("written to since, and given by another name: a symbolic or a hard link, below an overlay", () => {
+    const folder = mkdtempSync(join(tmpdir(), "fixedram-test-"));
+    try {
+      const names = ["disk", "symbolic", "hard", "copy"].map((name) => join(folder, name));
+      const [path = "", symbolic = "", hard = "", copy = ""] = names;
+      for (const name of [path, copy]) writeFileSync(name, "disk");
+      symlinkSync(path, symbolic);
+      linkSync(path, hard);
+      const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
+      const file = { size: Number(size), mtime: String(mtimeNs), inode: String(ino), device: String(dev) };
+      const then = { path, size: Number(size), mtimeNs: String(mtimeNs - 1n), inode: String(ino) };
+      for (const name of [symbolic, hard]) {
+        const opened = { ...image(name), file };
+        const changed = [expect.stringMatching(/written to at/)];
+        expect(check([disk(opened)], then)).toEqual({ changed, notices: [] });
+        expect(check([disk(image("/vm/top"), [opened])], then)).toEqual({ changed, notices: [] });
+        expect(check([disk(opened, [], "other")], then)).toEqual({ changed, notices: [] });
+        expect(check([disk(opened)], { ...then, mtimeNs: String(mtimeNs) })).toEqual(fine);
+      }
+      const other = { ...file, inode: String(statSync(copy, { bigint: true }).ino) };
+      expect(check([disk({ ...image(copy), file: other })], then)).toEqual({
+        changed: [],
+        notices: [expect.stringMatching(/not checked/)],
+      });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test("that cannot be looked at", () =>
