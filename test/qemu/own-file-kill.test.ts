@@ -186,7 +186,7 @@ describe.skipIf(!hasQemu("new"))("QEMU 10", () => {
     const one = await scene();
     for (const phase of ["ram", "seal"] as const) {
       const saver = one.saver(["--then", "quit", ...OWN]);
-      saver.when(phase, () => setTimeout(() => void process.kill(one.guest.pid, "SIGKILL"), phase === "ram" ? 150 : 0));
+      saver.when(phase, () => void process.kill(one.guest.pid, "SIGKILL"));
       const end = await saver.ended;
       expect(end, end.stdout + end.stderr).toMatchObject({ code: 4 });
       if (phase === "ram") expect(await one.file()).toBe("old");
