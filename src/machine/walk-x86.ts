@@ -39,15 +39,23 @@ const shapes: Readonly<Record<Exclude<X86Cpu["paging"], "none">, Shape>> = {
   "5-level": { top: 5, entry: 8, bits: 9, large: [3, 2] },
 };
 
+/** Of a 4 MiB page: between the address bits that PSE-36 keeps below it and the others. */
+const PSE36_RESERVED = 1n << 21n;
+
 /**
  * Bits that are reserved on every CPU. Those above its physical address width are its own, and not known here; so is whether it
  * has pages of 1 GiB.
+ *
+ * @param efer null: the guest's state does not hold it
  */
-function reservedBits(level: number, isPage: boolean, { entry }: Shape): bigint {
-  if (level > 3) return LARGE;
+function reservedBits(level: number, isPage: boolean, { entry, top }: Shape, efer: bigint | null): bigint {
+  if (entry === 4) return isPage && level === 2 ? PSE36_RESERVED : 0n;
+  // A CPU looks at PAE's top entries when CR3 is loaded, not when it walks.
+  const rights = efer !== null && (efer & EFER_NXE) === 0n && !(level === 3 && top === 3) ? NO_EXECUTE : 0n;
+  if (level > 3) return LARGE | rights;
   // Between PAT, bit 12, and the address.
-  if (isPage && level > 1 && entry === 8) return (1n << BigInt(12 + 9 * (level - 1))) - (1n << 13n);
-  return 0n;
+  if (isPage && level > 1) return ((1n << BigInt(12 + 9 * (level - 1))) - (1n << 13n)) | rights;
+  return rights;
 }
 
 /**
@@ -120,7 +128,7 @@ class Walk {
       if ((entry & PRESENT) === 0n) return this.#not(virtual, `The ${names[level]} entry is not present.`);
       this.#restrict(entry, level === 3 && top === 3);
       const isPage = level === 1 || ((entry & LARGE) !== 0n && this.#mayBeLarge(level, shape));
-      const reserved = entry & reservedBits(level, isPage, shape);
+      const reserved = entry & reservedBits(level, isPage, shape, this.#cpu.msrs.efer ?? null);
       if (reserved !== 0n) {
         return this.#not(
           virtual,

@@ -78,10 +78,12 @@ describe("4-level tables", () => {
     expect(await translate(x86(), memory, 0x40_0000n)).toMatchObject({
       rights: { write: false, user: false, execute: false },
     });
-    // Without EFER.NXE bit 63 is none of ours.
+    // Without EFER.NXE bit 63 is reserved; a state that does not hold EFER says nothing of it.
     expect(await translate(x86({ msrs: { efer: 0x501n } }), memory, 0x40_0000n)).toMatchObject({
-      rights: { execute: true },
+      mapped: false,
+      reason: "The PML4 entry has reserved bits set (0x8000_0000_0000_0000): a CPU faults.",
     });
+    expect(await translate(x86({ msrs: {} }), memory, 0x40_0000n)).toMatchObject({ rights: { execute: true } });
     view.setBigUint64(0x1000, before, true);
   });
 
@@ -169,6 +171,8 @@ describe("older paging", () => {
       rights: { user: false },
     });
     expect(await translate(cpu, memory, 0x0081_2345n)).toMatchObject({ physical: 0x3_0141_2345, pageSize: 2 ** 22 });
+    view.setUint32(0x1000 + 4 * 3, 0x0140_0083 | (1 << 21), true);
+    expect(await translate(cpu, memory, 0x00c1_2345n)).toMatchObject({ mapped: false });
     // Without PSE the same entry is a table.
     expect(await translate({ ...cpu, cr4: 0n }, memory, 0x0081_2345n)).toMatchObject({ mapped: false });
   });

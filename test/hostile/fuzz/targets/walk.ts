@@ -40,6 +40,10 @@ function plainX86(cpu: X86Cpu, virtual: bigint): bigint | null {
     // What every CPU reserves: a large page above 1 GiB, and what lies between PAT and a large page's address.
     if (level > 3 && (entry & 0x80n) !== 0n) return null;
     if (large && !narrow && (entry % 2n ** shift) >> 13n !== 0n) return null;
+    if (large && narrow && (entry >> 21n) % 2n === 1n) return null;
+    // And NX where it is switched off; PAE's top entries are looked at elsewhere.
+    const noNx = cpu.msrs.efer !== undefined && (cpu.msrs.efer >> 11n) % 2n === 0n;
+    if (!narrow && noNx && !(level === 3 && top === 3) && entry >> 63n === 1n) return null;
     if (level > 1 && !large) {
       table = frame;
       continue;
