@@ -43,8 +43,6 @@ export interface VmdescDevice extends VmdescState {
 const MAX_DEPTH = 128;
 /** Real ones have some 100 KiB; JSON takes up to 30 times its length in memory. */
 export const MAX_VMDESC = 16 * 2 ** 20;
-/** Up to here its nesting is looked at when it is parsed: brackets alone cannot take much memory, and V8 parses without recursion. */
-const SMALL_VMDESC = 2 ** 20;
 
 /** Whether brackets outside strings of JSON nest at most `limit` deep, so that no recursion over the parsed value runs away. */
 export function isShallow(bytes: Uint8Array, limit: number): boolean {
@@ -71,12 +69,11 @@ export function isShallow(bytes: Uint8Array, limit: number): boolean {
  */
 export function parseVmdesc(bytes: Uint8Array, offset = 0): Vmdesc {
   if (bytes.length > MAX_VMDESC) throw invalid(offset, `It is longer than ${MAX_VMDESC} bytes.`);
-  if (bytes.length > SMALL_VMDESC && !isShallow(bytes, MAX_DEPTH)) throw invalid(offset, tooDeep);
+  if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, `It nests deeper than ${MAX_DEPTH} levels.`);
   let json: unknown;
   try {
     json = JSON.parse(latin1(bytes));
   } catch (error) {
-    if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, tooDeep);
     throw invalid(offset, error instanceof Error ? error.message : String(error));
   }
   const wrong = wrongWith(json);
@@ -95,25 +92,25 @@ type Entries = Readonly<Record<string, unknown>>;
 function wrongWith(value: unknown): string | null {
   if (!isRecord(value)) return "the whole: no object";
   if (value.devices === undefined) return "devices: missing";
-  return length(value, "page_size") ?? each(value, "devices", 2, wrongWithDevice);
+  return length(value, "page_size") ?? each(value, "devices", wrongWithDevice);
 }
 
-function wrongWithDevice(device: Entries, depth: number): string | null {
+function wrongWithDevice(device: Entries): string | null {
   if (typeof device.name !== "string") return "name: no text";
   if (!Number.isSafeInteger(device.instance_id)) return "instance_id: no whole number";
-  return wrongWithState(device, depth);
+  return wrongWithState(device);
 }
 
-function wrongWithState(state: Entries, depth: number): string | null {
+function wrongWithState(state: Entries): string | null {
   return (
     text(state, "vmsd_name") ??
     number(state, "version") ??
-    each(state, "fields", depth + 1, wrongWithField) ??
-    each(state, "subsections", depth + 1, wrongWithState)
+    each(state, "fields", wrongWithField) ??
+    each(state, "subsections", wrongWithState)
   );
 }
 
-function wrongWithField(field: Entries, depth: number): string | null {
+function wrongWithField(field: Entries): string | null {
   if (typeof field.name !== "string") return "name: no text";
   if (field.size === undefined) return "size: missing";
   const wrong =
@@ -122,34 +119,25 @@ function wrongWithField(field: Entries, depth: number): string | null {
     length(field, "array_len") ??
     length(field, "index") ??
     number(field, "version_id") ??
-    wrongWithState(field, depth);
+    wrongWithState(field);
   const { struct } = field;
   if (wrong !== null || struct === undefined) return wrong;
   if (!isRecord(struct)) return "struct: no object";
-  const inside = depth < MAX_DEPTH ? wrongWithState(struct, depth + 1) : tooDeep;
+  const inside = wrongWithState(struct);
   return inside === null ? null : `struct.${inside}`;
 }
 
-/** @param depth of the list: what stands around it, and itself */
-function each(
-  entries: Entries,
-  name: string,
-  depth: number,
-  wrongWithItem: (item: Entries, depth: number) => string | null,
-): string | null {
+function each(entries: Entries, name: string, wrongWithItem: (item: Entries) => string | null): string | null {
   const list = entries[name];
   if (list === undefined) return null;
   if (!Array.isArray(list)) return `${name}: no list`;
-  if (depth > MAX_DEPTH) return `${name}: ${tooDeep}`;
   for (let i = 0; i < list.length; i++) {
     const item: unknown = list[i];
-    const wrong = isRecord(item) ? wrongWithItem(item, depth + 1) : "no object";
+    const wrong = isRecord(item) ? wrongWithItem(item) : "no object";
     if (wrong !== null) return `${name}.${i}.${wrong}`;
   }
   return null;
 }
-
-const tooDeep = `it nests deeper than ${MAX_DEPTH} levels`;
 
 function isRecord(value: unknown): value is Entries {
   return value !== null && typeof value === "object" && !Array.isArray(value);

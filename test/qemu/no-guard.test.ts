@@ -13,14 +13,14 @@ function installation(guard: string): string {
   const folder = testFolder();
   for (const name of ["bin", "dist", "package.json"]) cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
-  writeFileSync(join(folder, "dist", "operations", "save", "guard.js"), guard);
+  writeFileSync(join(folder, "dist", "operations", "save", "guard.cjs"), guard);
   return join(folder, "bin", "fixedram");
 }
 
 describe.each(qemus())("QEMU $label ($version)", (one) => {
   test("saves are refused, and neither guest nor file was touched", async () => {
     const scene = await Scene.make({ guest: { qemu: one, kind: "boot", zeroing: true } });
-    const program = installation("import './not-there.js';\n");
+    const program = installation("require('./not-there.cjs');\n");
     const qmp = await scene.guest.qmp();
     const before = qmp.sequence;
     for (const mode of MODES) {

@@ -102,7 +102,8 @@ describe.each(able)("QEMU $version", (one) => {
     long ? 600_000 : 120_000,
   );
 
-  test.skipIf(!first && !long)("past the page cache", async () => {
+  const pastTheCache = first || long ? test : () => {};
+  pastTheCache("past the page cache", async () => {
     const { guest, file } = await start({ ...busy, qemu: one });
     const before = await guest.ready(10_000);
     const saved = await save(guest, file, ...OWN, "--direct-io", "on");
