@@ -24,7 +24,7 @@ function convertContest(name: string, input: string, qemu: string, folder: strin
     qemu,
     ours: {
       text: "fixedram convert IN OUT.fram",
-      run: async () => await ours(["convert", input, out, "--json"], folder, out),
+      run: async () => await ours(["convert", input, out, "--json", "--quiet"], folder, out),
     },
     peer: {
       text: "cp --sparse=always IN OUT",
@@ -40,7 +40,7 @@ function verifyContest(input: string, qemu: string, folder: string): Contest {
     ours: {
       text: "fixedram verify FILE --deep",
       run: async () => {
-        const sample = await ours(["verify", input, "--deep", "--json"], folder, null);
+        const sample = await ours(["verify", input, "--deep", "--json", "--quiet"], folder, null);
         const bytes = statSync(input).blocks * 512;
         return { ...sample, more: { "MB a second": bytes / 1000 / (sample.own ?? Number.NaN) } };
       },

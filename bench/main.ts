@@ -10,7 +10,7 @@
 import { rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { developerOptions } from "../script/lib/options.ts";
 import { type Qemu, qemus } from "../test/qemu/harness/qemus.ts";
 import { cloneContest } from "./clone.ts";
 import { convertContests } from "./convert.ts";
@@ -30,7 +30,9 @@ import { resumeSides } from "./resume.ts";
 import { type Place, preparePeer, save, streamOfRunning } from "./save.ts";
 import { play, type Side, type Tournament } from "./tournament.ts";
 
-const { values } = parseArgs({
+const usage =
+  "npm run bench -- [--quick] [--qemu old|new] [--only NAME[,NAME]] [--runs N] [--size MIB] [--disk FOLDER] [--publish] [--snapshots FOLDER]";
+const { values } = developerOptions(usage, {
   options: {
     quick: { type: "boolean", default: false },
     qemu: { type: "string" },

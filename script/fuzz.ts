@@ -8,21 +8,24 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { fuzz } from "../test/hostile/fuzz/engine.ts";
 import { loadFuzzLib } from "../test/hostile/fuzz/fuzz-lib.ts";
 import { targets } from "../test/hostile/fuzz/targets.ts";
 import { instrument, Sites } from "./lib/instrument.ts";
+import { developerOptions } from "./lib/options.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seconds: { type: "string", default: "10" },
-    runs: { type: "string", default: "Infinity" },
-    seed: { type: "string" },
-    fresh: { type: "boolean", default: false },
+const { values, positionals } = developerOptions(
+  "npm run fuzz -- [--seconds N] [--runs N] [--seed N] [--fresh] [TARGET ...]",
+  {
+    allowPositionals: true,
+    options: {
+      seconds: { type: "string", default: "10" },
+      runs: { type: "string", default: "Infinity" },
+      seed: { type: "string" },
+      fresh: { type: "boolean", default: false },
+    },
   },
-});
+);
 
 const cache = join(import.meta.dirname, "../.cache/fuzz");
 const copy = join(cache, "sources/src");
