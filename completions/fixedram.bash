@@ -111,7 +111,7 @@ _fixedram() {
       repair) _fixedram_words "--json --quiet -q --help -h" ;;
       convert) _fixedram_words "--to --xml --force --offset --big-endian --json --quiet -q --help -h" ;;
       diff) _fixedram_words "--hex --pages-out --trust-seals --keep-index --big-endian --json --quiet -q --help -h" ;;
-      export) _fixedram_words "--format --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
+      export) _fixedram_words "--format --map --force --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
       read) _fixedram_words "--block --physical --virtual --cpu --map --hex --raw --u64 --string --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
       translate) _fixedram_words "--cpu --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;
       search) _fixedram_words "--as-hex --regex --utf16 --ignore-case -i --block --limit --map --keep-index --offset --big-endian --json --quiet -q --help -h" ;;

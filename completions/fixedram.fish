@@ -151,6 +151,7 @@ complete -c fixedram -n '__fish_seen_subcommand_from diff' -l help -s h -d 'show
 complete -c fixedram -n '__fish_seen_subcommand_from diff' -x -a '(__fish_complete_suffix .fram)'
 complete -c fixedram -n '__fish_seen_subcommand_from export' -l format -x -a 'elf kdump lime raw' -d 'elf (default), kdump, lime or raw'
 complete -c fixedram -n '__fish_seen_subcommand_from export' -l map -x -d 'the guest\'s physical memory map: pc, q35, microvm or virt, whose rules to use, or START+LENGTH=BLOCK[@OFFSET],... (default: what was recorded at the save, else QEMU\'s rules for the machine)'
+complete -c fixedram -n '__fish_seen_subcommand_from export' -l force -d 'take FILE although it is not as it was sealed'
 complete -c fixedram -n '__fish_seen_subcommand_from export' -l keep-index -d 'keep what reading a migration stream through has found beside it, as FILE.index, for the next reading'
 complete -c fixedram -n '__fish_seen_subcommand_from export' -l offset -x -d 'where the stream begins in FILE, when QEMU was told file:FILE,offset=SIZE'
 complete -c fixedram -n '__fish_seen_subcommand_from export' -l big-endian -d 'a big-endian host wrote FILE: the bits of its bitmaps stand in that order'

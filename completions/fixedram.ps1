@@ -14,7 +14,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'repair' = @('--json', '--quiet', '-q', '--help', '-h')
     'convert' = @('--to', '--xml', '--force', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'diff' = @('--hex', '--pages-out', '--trust-seals', '--keep-index', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
-    'export' = @('--format', '--map', '--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
+    'export' = @('--format', '--map', '--force', '--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'read' = @('--block', '--physical', '--virtual', '--cpu', '--map', '--hex', '--raw', '--u64', '--string', '--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'translate' = @('--cpu', '--map', '--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')
     'search' = @('--as-hex', '--regex', '--utf16', '--ignore-case', '-i', '--block', '--limit', '--map', '--keep-index', '--offset', '--big-endian', '--json', '--quiet', '-q', '--help', '-h')

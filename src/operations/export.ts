@@ -15,6 +15,8 @@ export interface ExportOptions extends LookOptions {
   readonly format?: ExportFormat;
   /** The guest's physical memory map, in place of what was recorded or what QEMU's rules say. */
   readonly map?: string;
+  /** Take the file although it is not as it was sealed. */
+  readonly force?: boolean;
 }
 
 export interface ExportResult {
@@ -26,6 +28,8 @@ export interface ExportResult {
   readonly ranges: readonly PhysicalRange[];
   /** Where the memory map is from. */
   readonly memoryMap: MemoryMap["from"];
+  /** The pages were compared with the snapshot's seal; false: it has none, or `force` was given. */
+  readonly checked: boolean;
   /** CPUs whose registers are in the file; 0 for raw and lime, which have no place for them. */
   readonly cpus: number;
   /** The kernel's own note; null where none was found, or the format has no place for it. */
@@ -46,7 +50,8 @@ export interface ExportResult {
 
 /**
  * Writes a guest's physical memory in a format that debuggers read. The snapshot is only read; an older file of the output's name
- * stays until the new one is complete and on disk. Memory: a few fixed buffers.
+ * stays until the new one is complete and on disk. Pages of a sealed snapshot are compared with their digests on the way. Memory: a few
+ * fixed buffers.
  *
  * @throws FixedramError `file.*`, `stream.*`, `seal.*` for the snapshot; `usage.*`, `system.*` for the output; the signal's reason
  */

@@ -48,6 +48,17 @@ export class PhysicalImage implements Pick<Sink, "writePages" | "zeroPages"> {
     }
   }
 
+  /** Writes bytes of a block, from `offset` bytes into it, to every address where the guest sees them. */
+  writeBytes(block: string, offset: number, bytes: Uint8Array): void {
+    const met = this.#places.get(block)?.meeting(offset, offset + bytes.length, this.#met) ?? [];
+    for (const { range, position } of met) {
+      const start = Math.max(offset, range.offset);
+      const end = Math.min(offset + bytes.length, range.offset + range.length);
+      this.#file.write(bytes.subarray(start - offset, end - offset), position + start - range.offset);
+      this.written += end - start;
+    }
+  }
+
   /** The file's holes read as zeros. */
   zeroPages(_block: RamBlock, _first: number, _count: number): void {}
 

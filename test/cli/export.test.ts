@@ -15,6 +15,7 @@ test("fixedram export tells what was written and found", async () => {
       registers  of 2 CPUs
       kernel     Linux 6.1.0-56-cloud-amd64, moved by 0x24e00000 (KASLR); VMCOREINFO at 0x1200_3000 (found in memory)
       file       3 GiB, 310 MiB on disk
+      checked    every page, with the seal
       time       1.4 s, 2.14 GiB/s of memory
 
       physical address   size  RAM block  at
@@ -45,7 +46,7 @@ test("every option of fixedram export reaches the operation", async () => {
     given = options;
     return exported;
   };
-  await cli("export a b --format kdump --map q35".split(" "), { exportSnapshot });
-  expect(given).toMatchObject({ file: "a", output: "b", format: "kdump", map: "q35" });
+  await cli("export a b --format kdump --map q35 --force".split(" "), { exportSnapshot });
+  expect(given).toMatchObject({ file: "a", output: "b", format: "kdump", map: "q35", force: true });
   expect((await cli(["export", "a", "b", "--format", "coff"], fakes)).code).toBe(2);
 });

@@ -148,6 +148,16 @@ describe("export", () => {
     });
   }
 
+  /** Of pc.ram, whose entry is the first. */
+  function pagesOffset(): number {
+    const head = Buffer.alloc(4096);
+    const fd = fs.openSync(file, "r");
+    fs.readSync(fd, head, 0, head.length, 0);
+    fs.closeSync(fd);
+    // Behind the name: length, version, page size, bitmap offset.
+    return Number(head.readBigUInt64BE(head.indexOf("pc.ram", 0, "latin1") + 6 + 8 + 4 + 8 + 8));
+  }
+
   const to = (format: ExportFormat, more: Partial<ExportOptions> = {}) =>
     exportSnapshot({ file, output: join(folder, `out.${format}`), format, ...more });
 
@@ -225,6 +235,103 @@ describe("export", () => {
     expect(rules.notices.map(({ code }) => code)).toEqual(["memory-map"]);
     expect((await failure(() => to("raw", { map: "nonsense" }))).code).toBe("usage.bad-map");
     expect(fs.readdirSync(folder).sort()).toEqual(["guest.fram", "out.lime", "out.raw"]);
+  });
+
+  describe("of a sealed file whose page is damaged", () => {
+    beforeEach(async () => {
+      await write();
+      const fd = fs.openSync(file, "r+");
+      fs.writeSync(fd, Buffer.from([1]), 0, 1, pagesOffset() + 60 * page + 77);
+      fs.closeSync(fd);
+    });
+
+    test.each(["elf", "raw", "lime"] as const)("as %s names the page and writes nothing", async (format) => {
+      const error = await failure(() => to(format));
+      expect(error).toMatchObject({ code: "seal.damaged-page", details: { block: "pc.ram", page: 60 } });
+      expect(fs.readdirSync(folder)).toEqual(["guest.fram"]);
+    });
+
+    test("is written when that is asked for", async () => {
+      expect((await to("raw", { force: true })).checked).toBe(false);
+      expect(fs.readFileSync(join(folder, "out.raw"))[100 * page + 77]).toBe(1);
+    });
+  });
+
+  test("compares with the seal what it writes, and says so", async () => {
+    await write();
+    expect((await to("raw")).checked).toBe(true);
+    fs.truncateSync(file, fs.statSync(file).size - page);
+    expect((await failure(() => to("lime"))).code).toBe("seal.half");
+    expect((await to("lime", { force: true })).checked).toBe(false);
+  });
+
+  describe("of much data, while another thread writes", () => {
+    const pages = 110 * 256;
+    const fill = (at: number) => (at % 500 === 3 ? 0 : (at % 251) + 1);
+
+    beforeEach(() => {
+      if (fs.existsSync("/dev/shm")) {
+        fs.rmdirSync(folder);
+        folder = fs.mkdtempSync("/dev/shm/fixedram-export-");
+        file = join(folder, "guest.fram");
+      }
+    });
+
+    async function writeMuch(): Promise<void> {
+      const writer = new FixedRamWriter(
+        TargetFile.create(file),
+        configuration(),
+        ramStart(["pc.ram", pages], ["rom", 4]),
+      );
+      const [ram, rom] = writer.blocks;
+      if (ram === undefined || rom === undefined) throw new Error("no block");
+      for (let first = 0; first < pages; first += 1024) {
+        const count = Math.min(1024, pages - first);
+        writer.writePages(
+          batch(
+            ram,
+            Array.from({ length: count }, (_, i): [number, number] => [first + i, fill(first + i)]),
+          ),
+        );
+      }
+      writer.writePages(batch(rom, [[2, 9]]));
+      writer.tail(tail());
+      const memoryMap = [
+        { start: 0, length: 1000 * page, block: "pc.ram", offset: 0 },
+        { start: 2000 * page, length: (pages - 1500) * page, block: "pc.ram", offset: 1500 * page },
+        // Some of it is seen at a second address.
+        { start: (pages + 2000) * page, length: 100 * page, block: "pc.ram", offset: 1450 * page },
+        { start: (pages + 3000) * page, length: 4 * page, block: "rom", offset: 0 },
+      ];
+      await writer.finish({ ...meta, memoryMap });
+    }
+
+    test("every page is where the guest sees it", async () => {
+      await writeMuch();
+      expect(await to("raw")).toMatchObject({ checked: true, notices: [] });
+      const bytes = fs.readFileSync(join(folder, "out.raw"));
+      const expected = Buffer.alloc((pages + 3004) * page);
+      const put = (at: number, value: number) => expected.fill(value, at * page, (at + 1) * page);
+      for (let at = 0; at < 1000; at++) put(at, fill(at));
+      for (let at = 1500; at < pages; at++) put(at + 500, fill(at));
+      for (let at = 1450; at < 1550; at++) put(pages + 2000 + at - 1450, fill(at));
+      put(pages + 3002, 9);
+      expect(bytes.length).toBe(expected.length);
+      expect(bytes.equals(expected)).toBe(true);
+      expect(fs.statSync(join(folder, "out.raw")).blocks * 512).toBeLessThan(110 * MiB);
+    });
+
+    test("a damaged page is named, and nothing is written", async () => {
+      await writeMuch();
+      const damaged = 20_000;
+      const fd = fs.openSync(file, "r+");
+      fs.writeSync(fd, Buffer.from([255]), 0, 1, pagesOffset() + damaged * page + 5);
+      fs.closeSync(fd);
+      const error = await failure(() => to("elf"));
+      expect(error).toMatchObject({ code: "seal.damaged-page", details: { block: "pc.ram", page: damaged } });
+      expect(fs.readdirSync(folder)).toEqual(["guest.fram"]);
+      expect((await to("elf", { force: true })).checked).toBe(false);
+    });
   });
 
   test("never over its own input", async () => {

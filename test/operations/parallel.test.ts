@@ -19,7 +19,7 @@ import type { Digests } from "../../src/fixedram/digest-sections.ts";
 import { readDigests, readSealAlone } from "../../src/fixedram/seal.ts";
 import { checkSealed } from "../../src/fixedram/verify.ts";
 import { FixedRamWriter } from "../../src/fixedram/writer.ts";
-import { copyInParallel } from "../../src/operations/convert/parallel.ts";
+import { copyInParallel } from "../../src/operations/copy/placed.ts";
 import { openSnapshot } from "../../src/operations/open.ts";
 import { eachJob, PageScreen } from "../../src/operations/parallel.ts";
 import { RawWriter } from "../../src/raw/writer.ts";

@@ -11,6 +11,7 @@ export async function run(invocation: Invocation): Promise<number> {
     output: invocation.word(1),
     ...(format === undefined ? {} : { format }),
     ...(map === undefined ? {} : { map }),
+    ...(invocation.flag("force") ? { force: true } : {}),
     ...lookOptions(invocation),
     ...(await invocation.context()),
   });

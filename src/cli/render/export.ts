@@ -30,6 +30,7 @@ export function exportText(result: ExportResult, colors: Colors): string {
     ["registers", holdsCpus ? `of ${plural(result.cpus, "CPU")}` : "none: the format has no place for them"],
     ["kernel", kernelText(vmcoreinfo, holdsCpus)],
     ["file", `${size(sizes.apparent)}, ${size(sizes.allocated)} on disk`],
+    ["checked", result.checked ? "every page, with the seal" : "no: the file has no seal, or it was passed over"],
     ["time", `${duration(time)}, ${rate(sizes.memory, time)} of memory`],
   ]);
   const table = plainTable(

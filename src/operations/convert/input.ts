@@ -11,10 +11,10 @@ import { FileStore } from "../../storage/file-store.ts";
 import { capabilitiesOf } from "../../stream/configuration.ts";
 import type { StreamEvents } from "../../stream/events.ts";
 import { savedRunState } from "../../stream/global-state.ts";
+import { requirePages, requireSealed, requireTrusted } from "../copy/trust.ts";
 import { openSnapshot, readConfiguration } from "../open.ts";
 import { worthThreads } from "../parallel.ts";
 import { PassEvents, type PieceSource, piecesOf, pump, pumpFile, streamOnly } from "./pass.ts";
-import { requirePages, requireSealed, requireTrusted } from "./trust.ts";
 
 /** What is known of the input when all of it has been read. */
 export interface InputFacts {

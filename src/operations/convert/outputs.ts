@@ -20,9 +20,9 @@ import type { PageEncoding, StreamEvents } from "../../stream/events.ts";
 import type { ConfigurationRecord, StreamRecord } from "../../stream/records.ts";
 import { StreamWriter } from "../../stream/writer.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
-import { BehindFile } from "./behind-file.ts";
+import { BehindFile } from "../copy/behind-file.ts";
+import { copyBehind, copyInParallel } from "../copy/placed.ts";
 import type { ConvertInput } from "./input.ts";
-import { copyBehind, copyInParallel } from "./parallel.ts";
 import type { PieceSource } from "./pass.ts";
 
 export interface Sizes {

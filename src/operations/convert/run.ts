@@ -7,11 +7,11 @@ import { TargetFolder } from "../../storage/target-folder.ts";
 import { savedRunState } from "../../stream/global-state.ts";
 import type { WorkerPool } from "../../workers/pool.ts";
 import type { ConvertOptions, ConvertResult, ConvertTarget, WritableStreamLike } from "../convert.ts";
+import { startCopying } from "../copy/placed.ts";
 import type { Notice, Progress } from "../progress.ts";
 import { type ConvertInput, type InputFacts, openInput } from "./input.ts";
 import { convertedMeta, recordedImage } from "./meta.ts";
 import { type ByteSink, FixedRamOutput, type ImageHead, type Output, RawOutput, StreamOutput } from "./outputs.ts";
-import { startCopying } from "./parallel.ts";
 
 /** Milliseconds between two reports of progress. */
 const REPORT = 100;

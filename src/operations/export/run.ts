@@ -2,6 +2,7 @@ import type { Snapshot } from "../../containers/snapshot.ts";
 import { cpuNotes } from "../../elf/notes.ts";
 import { ElfMachine, ElfWriter } from "../../elf/writer.ts";
 import { FixedramError } from "../../errors.ts";
+import type { Digests } from "../../fixedram/digest-sections.ts";
 import { LimeWriter } from "../../lime/writer.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import { type KernelImage, kernelImage } from "../../machine/kernel-image.ts";
@@ -10,15 +11,20 @@ import { machineKind } from "../../machine/rules.ts";
 import { kernelOffset } from "../../machine/vmcoreinfo.ts";
 import { copyPages } from "../../pages/copy.ts";
 import { dataBytes } from "../../pages/count.ts";
-import type { PhysicalImage } from "../../physical/image.ts";
+import type { ImageFile, PhysicalImage } from "../../physical/image.ts";
 import { RawPhysicalWriter } from "../../raw/physical.ts";
+import { FileStore } from "../../storage/file-store.ts";
 import { refuseSame } from "../../storage/same-file.ts";
 import { TargetFile } from "../../storage/target-file.ts";
+import { BehindFile } from "../copy/behind-file.ts";
+import { copyBehind, startCopying } from "../copy/placed.ts";
+import { requirePages, requireSealed, requireTrusted } from "../copy/trust.ts";
 import type { ExportFormat, ExportOptions, ExportResult } from "../export.ts";
 import { Inside } from "../inside/open.ts";
 import { openOptions } from "../inspect.ts";
 import { openSnapshot } from "../open.ts";
 import { Reporter } from "../reporter.ts";
+import { ImageMemory } from "./image-memory.ts";
 import { makeKdump } from "./kdump.ts";
 import { type FoundVmcoreinfo, findVmcoreinfo } from "./vmcoreinfo.ts";
 
@@ -56,18 +62,19 @@ export class ExportRun {
     const snapshot = await openSnapshot(file, openOptions(this.#options));
     try {
       refuseSame(file, output);
+      const digests = await this.#trusted(snapshot);
       const inside = new Inside(snapshot, map);
       const target = TargetFile.create(output);
       try {
         for (const { path } of target.place.leftovers)
           this.#reporter.note("warning", "left-over", `An earlier run left ${path} behind; it can be removed.`);
         const facts = await this.#facts(inside);
-        await this.#write(snapshot, facts, target);
+        await this.#write(snapshot, digests, facts, target);
         this.#reporter.enter("sync");
         signal?.throwIfAborted();
         const sizes = target.sizes();
         await target.commit();
-        return this.#result(snapshot, inside, facts, sizes);
+        return this.#result(snapshot, inside, facts, { sizes, checked: digests !== null });
       } catch (error) {
         await target.abort();
         signal?.throwIfAborted();
@@ -75,6 +82,30 @@ export class ExportRun {
       }
     } finally {
       await snapshot.close();
+    }
+  }
+
+  /** What the pages are to be compared with: damage that a seal would show must not go on where no seal goes. */
+  async #trusted(snapshot: Snapshot): Promise<Digests | null> {
+    const { file, force = false, signal } = this.#options;
+    requireTrusted(snapshot.seal, force);
+    if (force) return null;
+    const store = FileStore.open(file);
+    try {
+      return await requireSealed(store, snapshot, signal);
+    } finally {
+      await store.close();
+    }
+  }
+
+  /** @throws `seal.damaged-*` with block and page */
+  async #verifyPages(snapshot: Snapshot): Promise<void> {
+    const { file, signal } = this.#options;
+    const store = FileStore.open(file);
+    try {
+      await requirePages(store, snapshot, () => this.#reporter.report(), signal);
+    } finally {
+      await store.close();
     }
   }
 
@@ -115,28 +146,53 @@ export class ExportRun {
     }
   }
 
-  async #write(snapshot: Snapshot, facts: Facts, target: TargetFile): Promise<void> {
-    if (this.#format !== "kdump") return this.#writeImage(snapshot, facts, target);
+  async #write(snapshot: Snapshot, digests: Digests | null, facts: Facts, target: TargetFile): Promise<void> {
+    if (this.#format !== "kdump") return this.#writeImage(snapshot, digests, facts, target);
     // Another temporary file beside the output: there is room for it, and the next run names it, should we be killed.
     const core = TargetFile.create(target.place);
     try {
-      await this.#writeImage(snapshot, facts, core);
+      await this.#writeImage(snapshot, digests, facts, core);
       await makeKdump(core.partial, target.partial, this.#options.signal);
     } finally {
       await core.abort();
     }
   }
 
-  async #writeImage(snapshot: Snapshot, facts: Facts, file: TargetFile): Promise<void> {
-    const writer = this.#writer(facts, snapshot.configuration.machine, file);
-    this.#state.total = await dataBytes(snapshot.map, this.#options.signal);
+  /** Pages are compared with the seal on their way, or before it. */
+  async #writeImage(snapshot: Snapshot, digests: Digests | null, facts: Facts, file: TargetFile): Promise<void> {
+    const { map, configuration } = snapshot;
+    const { signal } = this.#options;
+    this.#state.total = await dataBytes(map, signal);
     this.#state.bytes = 0;
     this.#reporter.enter("ram");
-    await copyPages(snapshot.map, writer.image, this.#progress());
-    writer.complete();
+    const pool = startCopying(this.#state.total, "one");
+    const behind = pool === null ? null : BehindFile.over(file, pool);
+    try {
+      if (behind === null || !(await this.#copyBehind(snapshot, digests, facts, behind))) {
+        if (digests !== null) await this.#verifyPages(snapshot);
+        const writer = this.#writer(facts, configuration.machine, file);
+        await copyPages(map, writer.image, this.#progress());
+        writer.complete();
+      }
+    } catch (error) {
+      await behind?.stop();
+      throw error;
+    } finally {
+      await pool?.close();
+    }
   }
 
-  #writer({ ranges, cpus, vmcoreinfo, kernel }: Facts, machineType: string, file: TargetFile): Writer {
+  async #copyBehind(snapshot: Snapshot, digests: Digests | null, facts: Facts, behind: BehindFile): Promise<boolean> {
+    const { map, configuration } = snapshot;
+    const writer = this.#writer(facts, configuration.machine, behind);
+    const memory = new ImageMemory(writer.image, behind, map.blocks);
+    if (!(await copyBehind(snapshot, memory, memory, { digests, ...this.#progress() }))) return false;
+    writer.complete();
+    await behind.settle();
+    return true;
+  }
+
+  #writer({ ranges, cpus, vmcoreinfo, kernel }: Facts, machineType: string, file: ImageFile): Writer {
     switch (this.#format) {
       case "raw":
         return new RawPhysicalWriter(file, ranges);
@@ -165,7 +221,10 @@ export class ExportRun {
     { name, container, configuration }: Snapshot,
     { memoryMap }: Inside,
     { ranges, cpus, vmcoreinfo }: Facts,
-    sizes: { readonly apparent: number; readonly allocated: number },
+    {
+      sizes,
+      checked,
+    }: { readonly sizes: { readonly apparent: number; readonly allocated: number }; readonly checked: boolean },
   ): ExportResult {
     const offset = vmcoreinfo === null ? null : kernelOffset(vmcoreinfo);
     const found =
@@ -184,6 +243,7 @@ export class ExportRun {
       machine: configuration.machine,
       ranges,
       memoryMap: memoryMap.from,
+      checked,
       cpus: cpus.length,
       vmcoreinfo: found,
       sizes: { memory: ranges.reduce((sum, { length }) => sum + length, 0), ...sizes },

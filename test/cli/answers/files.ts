@@ -235,6 +235,7 @@ export const exported: ExportResult = {
     { start: 4096 * MiB, length: 1024 * MiB, block: "pc.ram", offset: 2048 * MiB, readOnly: false },
   ],
   memoryMap: "recorded",
+  checked: true,
   cpus: 2,
   vmcoreinfo: { from: "search", address: 0x1200_3000, release: "6.1.0-56-cloud-amd64", kernelOffset: "0x24e00000" },
   sizes: { memory: 3072 * MiB, apparent: 3072 * MiB + 8192, allocated: 310 * MiB },

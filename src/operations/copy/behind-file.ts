@@ -125,10 +125,14 @@ export class BehindFile implements WritableFile {
     await this.#file.commit();
   }
 
-  /** When this returns nobody writes any more. */
-  async abort(): Promise<void> {
+  /** When this returns nobody writes any more; what was put is left unwritten. */
+  async stop(): Promise<void> {
     this.#queue.stop();
     await this.#done.catch(() => {});
+  }
+
+  async abort(): Promise<void> {
+    await this.stop();
     await this.#file.abort();
   }
 
