@@ -60,7 +60,7 @@ export class Cursor {
     const at = this.#advance(8);
     const value = getU64(this.#view, at);
     if (value === Number.POSITIVE_INFINITY) {
-      throw new FixedramError(`${this.#area}.number-too-large`, "A number is larger than 2^53 - 1.", {
+      throw new FixedramError(`${this.#area}.number-too-large`, "a number is larger than 2^53 - 1", {
         offset: this.#base + at,
       });
     }
@@ -76,7 +76,7 @@ export class Cursor {
   #advance(length: number): number {
     const at = this.offset;
     if (!(length >= 0 && length <= this.remaining)) {
-      throw new FixedramError(`${this.#area}.out-of-bounds`, "A field reaches past the end of its section.", {
+      throw new FixedramError(`${this.#area}.out-of-bounds`, "a field reaches past the end of its section", {
         offset: this.#base + at,
         expected: `${length} bytes`,
         found: `${this.remaining} bytes`,

@@ -43,7 +43,7 @@ function requireOther(there: Stats | undefined, path: string, file: string): voi
   const snapshot = statSync(file, { throwIfNoEntry: false });
   if (there === undefined || snapshot === undefined) return;
   if (there.dev !== snapshot.dev || there.ino !== snapshot.ino) return;
-  throw new FixedramError("usage.same-file", "The events would be written over the snapshot", {
+  throw new FixedramError("usage.same-file", "the events would be written over the snapshot", {
     path,
     hint: "Give --events another file, or a pipe.",
   });

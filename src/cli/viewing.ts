@@ -35,7 +35,7 @@ export async function beginView<V extends Viewer>(
 export async function keepView(invocation: Invocation, viewer: Viewer): Promise<void> {
   const { signals } = invocation.around;
   if (signals.received() === null) {
-    invocation.notice({ level: "note", code: "view-stays", message: `${viewer.url} stays until Ctrl-C.` });
+    invocation.notice({ level: "note", code: "view-stays", message: `${viewer.url} stays until Ctrl-C` });
     await Promise.race([aborted(signals.abort), viewer.ended]);
   }
   await viewer.close();

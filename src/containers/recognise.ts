@@ -71,39 +71,39 @@ export function refusal(found: Recognised, head: Uint8Array): FixedramError | nu
     case "stream":
       return null;
     case "empty":
-      return error("file.empty", "The file is empty", undefined, "The save was not finished, or did not begin.");
+      return error("file.empty", "the file is empty", undefined, "The save was not finished, or did not begin.");
     case "libvirt":
       if (found.finished) return null;
       return error(
         "file.unfinished",
-        "This is a libvirt save image that was never finished",
+        "this is a libvirt save image that was never finished",
         "LibvirtQemudPart",
         "virsh save was cut short; save again.",
       );
     case "compressed":
       return error(
         "file.compressed",
-        `The file is compressed (${found.what})`,
+        `the file is compressed (${found.what})`,
         `${found.what} of ${found.inside === null ? "something" : wordsFor(found.inside)}`,
         isSnapshot(found.inside)
           ? `Unpack it first: ${found.tool} FILE > UNPACKED`
           : "Unpacked it would be no snapshot either, by how it begins.",
       );
     case "other":
-      return error("file.other-format", `This is ${found.what}, not a snapshot of QEMU's`, found.what, found.hint);
+      return error("file.other-format", `this is ${found.what}, not a snapshot of QEMU's`, found.what, found.hint);
     case "zeros":
       return error(
         "file.unknown-format",
-        "The file begins with zeros, not as a snapshot does",
+        "the file begins with zeros, not as a snapshot does",
         "zeros",
         "It may be a save that was not finished (its head is written last), or bare memory, which cannot be resumed.",
       );
     case "text":
-      return error("file.unknown-format", "This is text, not a snapshot", "text", null);
+      return error("file.unknown-format", "this is text, not a snapshot", "text", null);
     case "unknown":
       return error(
         "file.unknown-format",
-        "The file is of no format that is known",
+        "the file is of no format that is known",
         Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" "),
         null,
       );

@@ -31,7 +31,7 @@ export function decodeDevice(
   const decoder = new Decoder(payload, name, budget);
   const state = decoder.state(description, name);
   if (decoder.at !== payload.length) {
-    throw decoder.wrong(`${payload.length - decoder.at} bytes at the end belong to no field.`);
+    throw decoder.wrong(`${payload.length - decoder.at} bytes at the end belong to no field`);
   }
   return { name, instance, version, state };
 }
@@ -71,7 +71,7 @@ class Decoder {
   }
 
   wrong(said: string): FixedramError {
-    return new FixedramError("stream.device-fields", "A device section does not hold what its description says.", {
+    return new FixedramError("stream.device-fields", "a device section does not hold what its description says", {
       found: `"${printable(this.#device)}" at byte ${this.at} of its payload`,
       said,
       hint: "The file is damaged, or its vmdesc is not its own. fixedram verify tells which bytes can be relied on.",
@@ -97,10 +97,10 @@ class Decoder {
     this.#count(1);
     const name = description.vmsd_name ?? "";
     const head = this.#take(2);
-    if (head[0] !== SectionType.subsection) throw this.wrong(`No subsection "${printable(name)}" begins here.`);
+    if (head[0] !== SectionType.subsection) throw this.wrong(`no subsection "${printable(name)}" begins here`);
     const found = latin1(this.#take(head[1] ?? 0));
     if (found !== name) {
-      throw this.wrong(`Subsection "${printable(found)}" stands where "${printable(name)}" is described.`);
+      throw this.wrong(`subsection "${printable(found)}" stands where "${printable(name)}" is described`);
     }
     const version = viewOf(this.#take(4)).getUint32(0);
     return { ...this.state(description, name), version };
@@ -151,12 +151,12 @@ class Decoder {
     const { size } = description;
     const known = integers.get(type);
     if (known !== undefined) {
-      if (known.size !== size) throw this.wrong(`"${printable(description.name)}", ${type}, has ${size} bytes.`);
+      if (known.size !== size) throw this.wrong(`"${printable(description.name)}", ${type}, has ${size} bytes`);
       return this.#integer(size, known.signed);
     }
     if (type === "bool" && size === 1) return this.#take(1)[0] !== 0;
     if (type === "nullptr" && size === 1) {
-      if (this.#take(1)[0] !== 0x30) throw this.wrong(`"${printable(description.name)}" is no null pointer.`);
+      if (this.#take(1)[0] !== 0x30) throw this.wrong(`"${printable(description.name)}" is no null pointer`);
       return null;
     }
     const inner = description.struct ?? (description.fields === undefined ? undefined : description);
@@ -169,7 +169,7 @@ class Decoder {
     if (size > this.#bytes.length - begin) throw this.#short(size);
     const state = this.state(inner, name);
     if (this.at - begin !== size) {
-      throw this.wrong(`"${printable(name)}" has ${this.at - begin} bytes in its fields and ${size} in all.`);
+      throw this.wrong(`"${printable(name)}" has ${this.at - begin} bytes in its fields and ${size} in all`);
     }
     return state;
   }
@@ -232,13 +232,13 @@ class Decoder {
   }
 
   #short(size: number): FixedramError {
-    return this.wrong(`${size} bytes are described, ${this.#bytes.length - this.at} are left.`);
+    return this.wrong(`${size} bytes are described, ${this.#bytes.length - this.at} are left`);
   }
 
   #count(values: number): void {
     // What is refused takes nothing from the sections that follow.
     if (values > this.#budget.left) {
-      throw this.wrong(`The file's device sections describe more than ${this.#budget.most} values.`);
+      throw this.wrong(`the file's device sections describe more than ${this.#budget.most} values`);
     }
     this.#budget.left -= values;
   }

@@ -29,7 +29,7 @@ export class DeviceSections {
   constructor(snapshot: WithDevices, most = mostValues) {
     const { devices, vmdesc } = snapshot;
     if (vmdesc === null) {
-      throw new FixedramError("stream.no-vmdesc", "The snapshot does not describe its device sections.", {
+      throw new FixedramError("stream.no-vmdesc", "the snapshot does not describe its device sections", {
         hint: "Machines that write no vmdesc (suppress-vmdesc, and types up to 2.2) can be resumed, but not looked into.",
       });
     }
@@ -44,7 +44,7 @@ export class DeviceSections {
   decode(record: DeviceRecord): DeviceTree {
     const description = this.#descriptions.get(keyOf(record.name, record.instance));
     if (description === undefined) {
-      throw new FixedramError("stream.device-fields", "A device section has no description.", {
+      throw new FixedramError("stream.device-fields", "a device section has no description", {
         found: `"${printable(record.name)}" instance ${record.instance}`,
       });
     }

@@ -52,7 +52,7 @@ export class ElfWriter {
     const home = kernel === null ? null : rangeOf(kernel, ranges);
     const segments = ranges.length + (home === null ? 1 : 2);
     if (segments >= mostSegments) {
-      throw new FixedramError("file.too-many-ranges", "The guest's memory has more ranges than an ELF core can list", {
+      throw new FixedramError("file.too-many-ranges", "the guest's memory has more ranges than an ELF core can list", {
         expected: `at most ${mostSegments - 2}`,
         found: String(ranges.length),
         hint: "Give a map with fewer ranges: --map.",

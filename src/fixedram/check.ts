@@ -27,14 +27,14 @@ export function checkPlaces(blocks: readonly BlockLayout[], fileSize: number, ma
   for (const { block, bitmapOffset, bitmapLength, pagesOffset, end } of blocks) {
     const shown = printable(block.name);
     if (!isSize(end) || !isSize(bitmapOffset + bitmapLength)) {
-      throw new FixedramError("file.too-large", `Block "${shown}" lies past byte 2^53 of the file`, {
+      throw new FixedramError("file.too-large", `block "${shown}" lies past byte 2^53 of the file`, {
         block: block.name,
       });
     }
     if (pagesOffset % block.pageSize !== 0) {
       throw new FixedramError(
         "file.pages-unaligned",
-        `The pages of block "${shown}" are not at a multiple of the page size`,
+        `the pages of block "${shown}" are not at a multiple of the page size`,
         {
           block: block.name,
           offset: pagesOffset,
@@ -44,7 +44,7 @@ export function checkPlaces(blocks: readonly BlockLayout[], fileSize: number, ma
     }
     bitmaps += bitmapLength;
     if (bitmaps > maxBitmapBytes) {
-      throw new FixedramError("file.too-large", "The bitmaps are larger than the limit", {
+      throw new FixedramError("file.too-large", "the bitmaps are larger than the limit", {
         block: block.name,
         expected: `at most ${maxBitmapBytes} bytes`,
         found: `${bitmaps} bytes or more`,
@@ -53,7 +53,7 @@ export function checkPlaces(blocks: readonly BlockLayout[], fileSize: number, ma
     if (bitmapOffset + bitmapLength > fileSize) {
       throw new FixedramError(
         "file.bitmap-outside",
-        `The bitmap of block "${shown}" reaches past the end of the file`,
+        `the bitmap of block "${shown}" reaches past the end of the file`,
         {
           block: block.name,
           offset: bitmapOffset,
@@ -78,7 +78,7 @@ export function checkOverlaps(blocks: readonly BlockLayout[], stream: readonly S
   let last = sorted[0];
   for (const place of sorted.slice(1)) {
     if (last !== undefined && place.start < last.end) {
-      throw new FixedramError("file.overlap", `Two parts of the file overlap: ${last.what} and ${place.what}`, {
+      throw new FixedramError("file.overlap", `two parts of the file overlap: ${last.what} and ${place.what}`, {
         offset: place.start,
         expected: `nothing before byte ${last.end}`,
         hint: "The file is damaged or was made to mislead; QEMU would load one part as the other.",

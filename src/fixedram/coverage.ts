@@ -108,7 +108,7 @@ function sorted(places: readonly Place[]): Place[] {
 }
 
 function differs(found: string): FixedramError {
-  return new FixedramError("seal.bad-digests", "The seal's digests are for another stream than the one before them", {
+  return new FixedramError("seal.bad-digests", "the seal's digests are for another stream than the one before them", {
     found,
   });
 }

@@ -159,7 +159,7 @@ function listOf(type: string, payload: Uint8Array, size: number): { cursor: Curs
 }
 
 function bad(type: string, found: string): FixedramError {
-  return new FixedramError("seal.bad-digests", "The seal's digests are not what the format says", {
+  return new FixedramError("seal.bad-digests", "the seal's digests are not what the format says", {
     found: `${type}: ${found}`,
     hint: "The file was made by something that does not follow docs/format.md.",
   });

@@ -56,7 +56,7 @@ export function planLayout(start: number, blocks: readonly RamBlock[]): FileLayo
     const pagesOffset = alignUp(tableOffset + tableBytes(block.pages), pagesAlignment);
     const end = pagesOffset + block.length;
     if (!isSize(block.length) || !isSize(end)) {
-      throw new FixedramError("file.too-large", "A RAM block would lie past byte 2^53 of the file", {
+      throw new FixedramError("file.too-large", "a RAM block would lie past byte 2^53 of the file", {
         block: block.name,
         found: String(block.length),
       });

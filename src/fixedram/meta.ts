@@ -91,7 +91,7 @@ export function encodeMeta(meta: SnapshotMeta): Uint8Array {
 /** @throws `seal.bad-meta` */
 export function decodeMeta(bytes: Uint8Array): SnapshotMeta {
   if (!isShallow(bytes, maxDepth)) {
-    throw new FixedramError("seal.bad-meta", "The snapshot's record nests too deep", {
+    throw new FixedramError("seal.bad-meta", "the snapshot's record nests too deep", {
       expected: `at most ${maxDepth} levels`,
     });
   }
@@ -99,7 +99,7 @@ export function decodeMeta(bytes: Uint8Array): SnapshotMeta {
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new FixedramError("seal.bad-meta", "The snapshot's record is not JSON", { said: String(error) });
+    throw new FixedramError("seal.bad-meta", "the snapshot's record is not JSON", { said: String(error) });
   }
   return checkMeta(json);
 }
@@ -108,7 +108,7 @@ function checkMeta(json: unknown): SnapshotMeta {
   const result = v.safeParse(metaSchema, json, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
-  throw new FixedramError("seal.bad-meta", "The snapshot's record is not what the format says", {
+  throw new FixedramError("seal.bad-meta", "the snapshot's record is not what the format says", {
     expected: `${v.getDotPath(issue) ?? "record"}: ${issue.expected ?? "another value"}`,
     found: issue.received,
   });

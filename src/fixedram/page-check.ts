@@ -45,14 +45,14 @@ export class PageCheck {
   static async open(store: Store, seal: Seal | null): Promise<PageCheck> {
     const digests = seal === null ? null : await readDigests(store, seal);
     if (digests === null || store.readSync === undefined) {
-      throw new FixedramError("seal.no-digests", "There are no digests to check pages with", {
+      throw new FixedramError("seal.no-digests", "there are no digests to check pages with", {
         path: store.name,
         hint: "Seal the file first: fixedram seal FILE. Or leave --verify out.",
       });
     }
     for (const [block, sealed] of digests.blocks.entries()) {
       if (rootMatches(sealed, nodesOf(digests, block))) continue;
-      throw new FixedramError("seal.bad-digests", "The digests of a RAM block do not match its root", {
+      throw new FixedramError("seal.bad-digests", "the digests of a RAM block do not match its root", {
         path: store.name,
         found: `block number ${block}`,
       });
@@ -71,7 +71,7 @@ export class PageCheck {
     const present = this.#bitmaps[block.index]?.get(page) === true;
     if (present && sameBytes(this.#digest, node.subarray(at, at + digestBytes))) return;
     const sealed = this.#digests.blocks[block.index];
-    throw new FixedramError("seal.damaged-page", "A page is not as it was sealed", {
+    throw new FixedramError("seal.damaged-page", "a page is not as it was sealed", {
       path: this.#store.name,
       block: block.name,
       page,
@@ -95,7 +95,7 @@ export class PageCheck {
     if (count < wanted.length || expected === undefined || !sameBytes(found, expected)) {
       throw new FixedramError(
         "seal.damaged-table",
-        "The digests of pages, or which pages are there, are not as sealed",
+        "the digests of pages, or which pages are there, are not as sealed",
         {
           path: this.#store.name,
           block: block.name,

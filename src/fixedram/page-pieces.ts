@@ -93,7 +93,7 @@ export async function readWhole(
 }
 
 function truncated(store: Store, offset: number): FixedramError {
-  return new FixedramError("file.truncated", "The file became shorter while it was read", { path: store.name, offset });
+  return new FixedramError("file.truncated", "the file became shorter while it was read", { path: store.name, offset });
 }
 
 function newPiece(at: number): Piece {

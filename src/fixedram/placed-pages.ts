@@ -149,7 +149,7 @@ export class PlacedPages {
     if (into.length !== block.pageSize) throw new RangeError(`a page of ${into.length} bytes`);
     if (!state.content.get(page)) into.fill(0);
     else if (this.#file.readBack(into, pagePlace(state, page)) !== into.length) {
-      throw new FixedramError("file.truncated", "The file lost bytes that were written to it", {
+      throw new FixedramError("file.truncated", "the file lost bytes that were written to it", {
         block: block.name,
         page,
       });

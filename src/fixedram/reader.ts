@@ -175,7 +175,7 @@ async function feed(
 function layoutsOf(ramStart: RamStartRecord, shared: boolean): BlockLayout[] {
   return ramStart.blocks.map(({ block, mapped }) => {
     if (mapped === null)
-      throw new FixedramError("file.not-mapped-ram", "A RAM block has no place in the file", { block: block.name });
+      throw new FixedramError("file.not-mapped-ram", "a RAM block has no place in the file", { block: block.name });
     const { bitmapOffset, pagesOffset } = mapped;
     // Left out for x-ignore-shared, without a place: no block's pages are where the stream begins.
     if (shared && bitmapOffset === 0 && pagesOffset === 0) {
@@ -196,7 +196,7 @@ async function readBitmap(store: Store, layout: BlockLayout, options: OpenOption
   const bytes = new Uint8Array(layout.bitmapLength);
   const count = await store.read(bytes, layout.bitmapOffset, options.signal);
   if (count !== bytes.length) {
-    throw new FixedramError("file.truncated", "The file became shorter while it was read", {
+    throw new FixedramError("file.truncated", "the file became shorter while it was read", {
       path: store.name,
       offset: layout.bitmapOffset + count,
     });
@@ -212,7 +212,7 @@ function requireMappedRam(store: Store, configuration: ConfigurationRecord): voi
 }
 
 function notMappedRam(store: Store, found: string): FixedramError {
-  return new FixedramError("file.not-mapped-ram", "This is a migration stream whose pages have no fixed place", {
+  return new FixedramError("file.not-mapped-ram", "this is a migration stream whose pages have no fixed place", {
     path: store.name,
     expected: "the capability mapped-ram",
     found,
@@ -223,7 +223,7 @@ function notMappedRam(store: Store, found: string): FixedramError {
 function emptyBitmaps(store: Store): FixedramError {
   return new FixedramError(
     "file.empty-bitmaps",
-    "Every bitmap is empty: the file says that all of the guest's memory is zero",
+    "every bitmap is empty: the file says that all of the guest's memory is zero",
     {
       path: store.name,
       hint: "QEMU leaves such a file when background-snapshot is used together with mapped-ram; it cannot be resumed. Take the snapshot again, without background-snapshot or with fixedram.",

@@ -9,13 +9,13 @@ const readBytes = 128 * 1024;
 export function nameOfRegion({ kind, block }: Pick<Region, "kind" | "block">): string {
   switch (kind) {
     case "HEAD":
-      return "The stream's header (machine, capabilities, first RAM block)";
+      return "the stream's header (machine, capabilities, first RAM block)";
     case "ENTR":
-      return `The entry of RAM block number ${block}`;
+      return `the entry of RAM block number ${block}`;
     case "BMAP":
-      return `The bitmap of RAM block number ${block}`;
+      return `the bitmap of RAM block number ${block}`;
     case "TAIL":
-      return "The device state (with the stream's end and vmdesc)";
+      return "the device state (with the stream's end and vmdesc)";
   }
 }
 

@@ -83,13 +83,13 @@ export async function sealInPlace(
 function refuseSealed({ seal, store }: FixedRamFile): void {
   if (seal.state === "none") return;
   if (seal.state === "sealed") {
-    throw new FixedramError("seal.already", "The file is sealed already", {
+    throw new FixedramError("seal.already", "the file is sealed already", {
       path: store.name,
       found: `snapshot ${seal.seal.uuid}`,
       hint: "fixedram verify compares it with its seal.",
     });
   }
-  throw new FixedramError("seal.in-the-way", "The file has a seal that cannot be relied on", {
+  throw new FixedramError("seal.in-the-way", "the file has a seal that cannot be relied on", {
     path: store.name,
     found: seal.reason.message,
     hint: "fixedram repair takes half a seal away; look at fixedram verify before.",
@@ -102,7 +102,7 @@ async function refuseTrailing(file: Store, streamEnd: number, size: number): Pro
   const bytes = buffer.subarray(0, Math.min(buffer.length, size - streamEnd));
   await file.read(bytes, streamEnd);
   if (size <= alignUp(streamEnd, sealAlignment) && isZero(bytes)) return;
-  throw new FixedramError("seal.trailing-bytes", "The file goes on behind the end of its stream", {
+  throw new FixedramError("seal.trailing-bytes", "the file goes on behind the end of its stream", {
     path: file.name,
     offset: streamEnd,
     found: `${size - streamEnd} bytes that are not known`,

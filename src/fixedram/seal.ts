@@ -147,7 +147,7 @@ export async function readSeal(store: Store, streamBase: number, streamEnd: numb
       trailerOffset < 0 ? null : decodeTrailer(await readExactly(store, trailerOffset, trailerBytes), trailerOffset);
     if (trailer === null) return await withoutTrailer(store, streamEnd);
     if (trailer.streamBase !== streamBase || trailer.streamEnd !== streamEnd) {
-      const reason = new FixedramError("seal.stale", "The seal belongs to another stream than the one before it", {
+      const reason = new FixedramError("seal.stale", "the seal belongs to another stream than the one before it", {
         offset: trailerOffset,
         expected: `a stream from byte ${trailer.streamBase} to ${trailer.streamEnd}`,
         found: `one from byte ${streamBase} to ${streamEnd}`,
@@ -188,7 +188,7 @@ export async function readDigests(store: Store, seal: Seal): Promise<Digests | n
   const [blocks, regions, nodes] = payloads;
   if (payloads.length === 0) return null;
   if (blocks === undefined || regions === undefined || nodes === undefined) {
-    throw new FixedramError("seal.bad-digests", "The seal's digests are not what the format says", {
+    throw new FixedramError("seal.bad-digests", "the seal's digests are not what the format says", {
       found: `${payloads.length} of their three sections`,
       hint: "The file was made by something that does not follow docs/format.md.",
     });
@@ -241,7 +241,7 @@ async function withoutTrailer(store: Store, streamEnd: number): Promise<SealStat
     if (head === headMagic + metaType) {
       const reason = new FixedramError(
         "seal.half",
-        "The seal has no trailer: sealing was cut short, or the file's end is lost or overwritten",
+        "the seal has no trailer: sealing was cut short, or the file's end is lost or overwritten",
         {
           offset,
           hint: "The snapshot itself may be whole; what was recorded with it is not used.",
@@ -256,23 +256,23 @@ async function withoutTrailer(store: Store, streamEnd: number): Promise<SealStat
 async function readSealed(store: Store, trailer: Trailer, trailerOffset: number): Promise<Seal> {
   const { directoryOffset, directoryLength } = trailer;
   if (directoryOffset + directoryLength > trailerOffset || directoryLength > maxDirectoryBytes) {
-    throw directoryError(directoryOffset, "The seal's directory lies outside the file or is too large");
+    throw directoryError(directoryOffset, "the seal's directory lies outside the file or is too large");
   }
   const bytes = await readExactly(store, directoryOffset, directoryLength);
   if (!sameBytes(sha256(bytes), trailer.directorySha256)) {
-    throw directoryError(directoryOffset, "The seal's directory does not match its digest");
+    throw directoryError(directoryOffset, "the seal's directory does not match its digest");
   }
   const sections = decodeDirectory(payloadOf(bytes, directoryType, directoryOffset), directoryOffset, trailerOffset);
   for (const { type, critical, offset } of sections) {
     if (!critical || knownTypes.includes(type)) continue;
-    throw new FixedramError("seal.unknown-critical", "The seal holds a section that must be understood and is not", {
+    throw new FixedramError("seal.unknown-critical", "the seal holds a section that must be understood and is not", {
       offset,
       found: `section ${printable(type)}`,
       hint: "Use the fixedram that made it, or a newer one.",
     });
   }
   const place = sections.find(({ type }) => type === metaType);
-  if (place === undefined) throw directoryError(directoryOffset, "The seal's directory lists no META");
+  if (place === undefined) throw directoryError(directoryOffset, "the seal's directory lists no META");
   const meta = decodeMeta(await readSection(store, place, maxMetaBytes));
   if (meta.uuid !== trailer.uuid) {
     throw new FixedramError("seal.bad-meta", "META and trailer name different snapshots", {
@@ -289,9 +289,9 @@ async function readSealed(store: Store, trailer: Trailer, trailerOffset: number)
  * @throws `seal.damaged-section`
  */
 export async function readSection(store: Store, place: SealSection, maximum: number): Promise<Uint8Array> {
-  if (place.length > maximum) throw sectionError(place, `The section is larger than ${maximum} bytes`);
+  if (place.length > maximum) throw sectionError(place, `the section is larger than ${maximum} bytes`);
   const bytes = await readExactly(store, place.offset, place.length);
-  if (!sameBytes(sha256(bytes), place.sha256)) throw sectionError(place, "The section does not match its digest");
+  if (!sameBytes(sha256(bytes), place.sha256)) throw sectionError(place, "the section does not match its digest");
   return payloadOf(bytes, place.type, place.offset);
 }
 
@@ -309,7 +309,7 @@ function payloadOf(bytes: Uint8Array, type: string, offset: number): Uint8Array 
     latin1(cursor.take(8)) !== headMagic + type ||
     cursor.u64() !== bytes.length - headBytes
   ) {
-    throw new FixedramError("seal.damaged-section", "A section of the seal has a wrong head", {
+    throw new FixedramError("seal.damaged-section", "a section of the seal has a wrong head", {
       offset,
       expected: `section ${printable(type)}`,
     });
@@ -336,7 +336,7 @@ function decodeDirectory(payload: Uint8Array, base: number, trailerOffset: numbe
   const count = cursor.u32();
   const size = cursor.u32();
   if (size !== entryBytes || payload.length !== 8 + count * entryBytes) {
-    throw directoryError(base, "The seal's directory has a wrong length");
+    throw directoryError(base, "the seal's directory has a wrong length");
   }
   const sections: SealSection[] = [];
   for (let i = 0; i < count; i++) {
@@ -346,7 +346,7 @@ function decodeDirectory(payload: Uint8Array, base: number, trailerOffset: numbe
     const length = cursor.u64();
     cursor.take(8);
     if (length < headBytes || offset + length > trailerOffset) {
-      throw directoryError(base, `The seal's section ${printable(type)} lies outside the file`);
+      throw directoryError(base, `the seal's section ${printable(type)} lies outside the file`);
     }
     sections.push({ type, critical, offset, length, sha256: cursor.take(32).slice() });
   }
@@ -361,7 +361,7 @@ async function readExactly(store: Store, offset: number, length: number): Promis
   const bytes = new Uint8Array(length);
   const count = await store.read(bytes, offset);
   if (count === length) return bytes;
-  throw new FixedramError("seal.damaged-section", "The file ends inside the seal", { offset: offset + count });
+  throw new FixedramError("seal.damaged-section", "the file ends inside the seal", { offset: offset + count });
 }
 
 function directoryError(offset: number, message: string): FixedramError {

@@ -55,10 +55,10 @@ export function decodeTrailer(bytes: Uint8Array, offset: number): Trailer | null
   const cursor = new Cursor(bytes, { offset: 8, area: "seal", base: offset });
   const version = cursor.u32();
   if (!sameBytes(bytes.subarray(checkedBytes), sha256(bytes.subarray(0, checkedBytes)))) {
-    throw new FixedramError("seal.damaged-trailer", "The seal's trailer does not match its own check", { offset });
+    throw new FixedramError("seal.damaged-trailer", "the seal's trailer does not match its own check", { offset });
   }
   if (version !== sealVersion) {
-    throw new FixedramError("seal.unknown-version", "The seal was made by a newer fixedram", {
+    throw new FixedramError("seal.unknown-version", "the seal was made by a newer fixedram", {
       offset: offset + 8,
       expected: `version ${sealVersion}`,
       found: `version ${version}`,
@@ -67,7 +67,7 @@ export function decodeTrailer(bytes: Uint8Array, offset: number): Trailer | null
   }
   const length = cursor.u32();
   if (length !== trailerBytes) {
-    throw new FixedramError("seal.damaged-trailer", "The seal's trailer tells a wrong length", {
+    throw new FixedramError("seal.damaged-trailer", "the seal's trailer tells a wrong length", {
       offset: offset + 12,
       found: String(length),
     });

@@ -113,7 +113,7 @@ export class NodeCheck {
       different++;
       if (damaged === "table") {
         const offset = sealed.tableOffset + page * digestBytes;
-        const message = "The digest of a page is damaged; the page itself is as it was sealed";
+        const message = "the digest of a page is damaged; the page itself is as it was sealed";
         this.#problems.add({
           code: "seal.damaged-table",
           message,
@@ -127,7 +127,7 @@ export class NodeCheck {
       }
       const offset = sealed.pagesOffset + page * sealed.pageSize;
       const zeros = sameBytes(here, zero) ? ": there are only zeros in its place" : "";
-      const message = `A page is not as it was sealed${damaged === "either" ? ", or its digest is not" : ""}${zeros}`;
+      const message = `a page is not as it was sealed${damaged === "either" ? ", or its digest is not" : ""}${zeros}`;
       this.#problems.add({
         code: "seal.damaged-page",
         message,
@@ -170,7 +170,7 @@ export class NodeCheck {
     }
     if (this.#compare(index, bitmap, found, table, "either", hasher) > 0) return;
     const { name } = this.#block;
-    const message = "Bits, pages or digests of these pages are not as they were sealed; which of them cannot be told";
+    const message = "bits, pages or digests of these pages are not as they were sealed; which of them cannot be told";
     this.#problems.add({ code: "seal.damaged-node", message, block: name, page: first, pages: end - first });
   }
 
@@ -186,8 +186,8 @@ export class NodeCheck {
   #wrongBit(page: number, set: boolean): void {
     const { name, sealed } = this.#block;
     const message = set
-      ? "The bitmap says that a page is there which was zero when the file was sealed"
-      : "The bitmap says that a page is zero which was there when the file was sealed";
+      ? "the bitmap says that a page is there which was zero when the file was sealed"
+      : "the bitmap says that a page is zero which was there when the file was sealed";
     const offset = sealed.bitmapOffset + Math.floor(page / 8);
     this.#problems.add({ code: "seal.damaged-bitmap", message, block: name, page, pages: 1, offset });
   }

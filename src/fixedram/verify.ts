@@ -135,7 +135,7 @@ async function checkGaps(store: Store, seal: Seal, { blocks }: Digests, problems
     const bytes = buffer.subarray(0, length);
     await store.read(bytes, offset);
     if (length < buffer.length && isZero(bytes)) continue;
-    const message = "Bytes between the seal's sections are not zero";
+    const message = "bytes between the seal's sections are not zero";
     problems.add({ code: "seal.damaged-padding", message, offset, length });
   }
 }
@@ -190,7 +190,7 @@ async function checkPages(
     const name = opened?.blocks[index]?.block.name ?? `number ${index}`;
     const entries = nodesOf(digests, index);
     if (!rootMatches(sealed, entries)) {
-      const message = `The digests of RAM block ${printable(name)} do not match its root, or are out of order`;
+      const message = `the digests of RAM block ${printable(name)} do not match its root, or are out of order`;
       problems.add({ code: "seal.bad-digests", message, block: name });
       continue;
     }

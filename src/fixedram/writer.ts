@@ -98,7 +98,7 @@ export class FixedRamWriter implements Sink {
     if (capabilitiesOf(configuration).includes("x-ignore-shared")) {
       throw new FixedramError(
         "file.ignore-shared",
-        "A guest whose shared memory is left out cannot be kept in a fixed-ram file",
+        "a guest whose shared memory is left out cannot be kept in a fixed-ram file",
         {
           hint: "Switch the migration capability x-ignore-shared off.",
         },
@@ -290,7 +290,7 @@ export class FixedRamWriter implements Sink {
 function checkBitmaps({ blocks }: FileLayout): void {
   const bytes = blocks.reduce((sum, { bitmapLength }) => sum + bitmapLength, 0);
   if (bytes <= maxBitmapBytes) return;
-  throw new FixedramError("file.too-large", "The guest's memory is larger than the limit", {
+  throw new FixedramError("file.too-large", "the guest's memory is larger than the limit", {
     expected: `at most ${maxBitmapBytes} bytes of bitmaps, for 16 TiB`,
     found: `${bytes} bytes`,
   });

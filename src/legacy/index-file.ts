@@ -121,7 +121,7 @@ function decodeBody(
 }
 
 function checkIndexBytes(bytes: number): void {
-  if (bytes > maxTableBytes) throw new FixedramError("file.too-large", "The index holds more pages than the limit");
+  if (bytes > maxTableBytes) throw new FixedramError("file.too-large", "the index holds more pages than the limit");
 }
 
 /** u32 block, u32 0, u64 first page, u64 pages, u64 offset of the first, u64 from one to the next (0 behind a single one). */

@@ -161,7 +161,7 @@ export class StreamIndexer implements StreamEvents {
   #begin(blocks: readonly RamBlock[]): void {
     const pages = blocks.reduce((sum, block) => sum + block.pages, 0);
     if (pages > maxPages) {
-      throw new FixedramError("file.too-large", "The stream's RAM is larger than the limit", {
+      throw new FixedramError("file.too-large", "the stream's RAM is larger than the limit", {
         offset: this.reader.itemOffset,
         expected: `at most ${maxPages} pages, 16 TiB of 4 KiB each`,
         found: `${pages} pages`,
@@ -170,7 +170,7 @@ export class StreamIndexer implements StreamEvents {
     const most = this.#limits.maxIndexBytes;
     const pool = new LeafPool((bytes) => {
       if (bytes <= most) return;
-      throw new FixedramError("file.too-large", "The index of the stream's pages is larger than the limit", {
+      throw new FixedramError("file.too-large", "the index of the stream's pages is larger than the limit", {
         offset: this.reader.position,
         expected: `at most ${most} bytes`,
       });
@@ -224,12 +224,12 @@ function inflatePage(data: Uint8Array, pageSize: number): Uint8Array {
   try {
     bytes = inflateSync(data, { maxOutputLength: pageSize, chunkSize: pageSize });
   } catch (error) {
-    throw new FixedramError("stream.compressed-page", "A compressed page can't be unpacked.", {
+    throw new FixedramError("stream.compressed-page", "a compressed page can't be unpacked", {
       said: error instanceof Error ? error.message : String(error),
     });
   }
   if (bytes.length === pageSize) return bytes;
-  throw new FixedramError("stream.compressed-page", "A compressed page does not unpack to a page.", {
+  throw new FixedramError("stream.compressed-page", "a compressed page does not unpack to a page", {
     expected: `${pageSize} bytes`,
     found: `${bytes.length} bytes`,
   });
@@ -237,7 +237,7 @@ function inflatePage(data: Uint8Array, pageSize: number): Uint8Array {
 
 function requireAll(count: number, content: Uint8Array, offset: number, { block, page }: Encoded): void {
   if (count === content.length) return;
-  throw new FixedramError("file.truncated", "The file became shorter while it was read", {
+  throw new FixedramError("file.truncated", "the file became shorter while it was read", {
     offset: offset + count,
     block: block.name,
     page,
@@ -247,7 +247,7 @@ function requireAll(count: number, content: Uint8Array, offset: number, { block,
 /** @param offset of the command in the stream, where it is known @throws `file.postcopy` */
 export function refusePostcopy(command: number, offset?: number): void {
   if (command !== Command.postcopyListen && command !== Command.postcopyRun && command !== Command.packaged) return;
-  throw new FixedramError("file.postcopy", "The stream went over to postcopy: the rest of the memory is not in it", {
+  throw new FixedramError("file.postcopy", "the stream went over to postcopy: the rest of the memory is not in it", {
     ...(offset === undefined ? {} : { offset }),
     hint: "The pages that were missing went straight to the other QEMU. Save again without starting postcopy.",
   });

@@ -40,7 +40,7 @@ export class Overlay {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     if ((this.#slots + 1) * pageSize > this.#maxBytes) {
-      throw new FixedramError("file.too-large", "The stream's encoded pages unpack to more than the limit", {
+      throw new FixedramError("file.too-large", "the stream's encoded pages unpack to more than the limit", {
         expected: `at most ${this.#maxBytes} bytes`,
       });
     }

@@ -115,7 +115,7 @@ async function indexStream(store: Store, overlay: Overlay, options: LegacyOption
   }
   const ramStart = indexer.records.find((record) => record.kind === "ram-start");
   if (ramStart === undefined) {
-    throw new FixedramError("file.no-ram", "The stream holds no memory: it has no RAM section", { path: store.name });
+    throw new FixedramError("file.no-ram", "the stream holds no memory: it has no RAM section", { path: store.name });
   }
   const { records, tables, mentioned, counts } = indexer;
   return { streamBase: base, streamEnd: reader.position, records, ramStart, tables, mentioned, counts };
@@ -142,7 +142,7 @@ function refuseMapped(records: readonly StreamRecord[], store: Store): void {
 /** For input that passes once, or a reader that looks for pages among the records. @throws `file.mapped-ram` */
 export function refuseMappedRam(configuration: ConfigurationRecord, path: string): void {
   if (!capabilitiesOf(configuration).includes("mapped-ram")) return;
-  throw new FixedramError("file.mapped-ram", "The stream's pages have a fixed place: it is no legacy stream", {
+  throw new FixedramError("file.mapped-ram", "the stream's pages have a fixed place: it is no legacy stream", {
     path,
     hint: "Open it as a mapped-ram file, by its name: it cannot come through a pipe.",
   });
@@ -153,7 +153,7 @@ export function checkPageSize(path: string, vmdesc: Uint8Array, { blocks }: RamS
   const used = blocks[0]?.block.pageSize;
   const said = parseVmdesc(vmdesc).page_size;
   if (said === undefined || used === undefined || said === used) return;
-  throw new FixedramError("file.page-size", "The stream's own description names another page size", {
+  throw new FixedramError("file.page-size", "the stream's own description names another page size", {
     path,
     expected: `${used} bytes`,
     found: `${said} bytes`,

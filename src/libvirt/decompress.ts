@@ -147,7 +147,7 @@ function notStarted(tool: Tool, error: NodeJS.ErrnoException): FixedramError {
 function damaged(program: string, said: string): FixedramError {
   return new FixedramError(
     "file.libvirt-compressed",
-    `The save image's compressed part is damaged or cut, says ${program}`,
+    `the save image's compressed part is damaged or cut, says ${program}`,
     {
       ...(said === "" ? {} : { said }),
       hint: "Take the file from its source again.",

@@ -63,7 +63,7 @@ export function parseLibvirtFields(start: Uint8Array, fileSize: number): Libvirt
   const little = view.getUint32(16, true) <= newestVersion;
   const version = view.getUint32(16, little);
   if (version < 1 || version > newestVersion) {
-    throw new FixedramError("file.libvirt-version", "The save image has a version that libvirt itself refuses", {
+    throw new FixedramError("file.libvirt-version", "the save image has a version that libvirt itself refuses", {
       offset: 16,
       expected: "1 or 2",
       found: String(view.getUint32(16, true)),
@@ -73,7 +73,7 @@ export function parseLibvirtFields(start: Uint8Array, fileSize: number): Libvirt
   const number = view.getUint32(28, little);
   const format = libvirtFormats[number];
   if (format === undefined) {
-    throw new FixedramError("file.libvirt-format", "The save image is compressed in an unknown way", {
+    throw new FixedramError("file.libvirt-format", "the save image is compressed in an unknown way", {
       offset: 28,
       expected: libvirtFormats.map((name, i) => `${i} (${name})`).join(", "),
       found: String(number),
@@ -83,7 +83,7 @@ export function parseLibvirtFields(start: Uint8Array, fileSize: number): Libvirt
   checkDataLength(dataLength, fileSize);
   const cookieOffset = view.getUint32(32, little);
   if (cookieOffset >= dataLength) {
-    throw new FixedramError("file.libvirt-cookie", "The save image's cookie lies outside the data it belongs to", {
+    throw new FixedramError("file.libvirt-cookie", "the save image's cookie lies outside the data it belongs to", {
       offset: 32,
       expected: `less than ${dataLength}`,
       found: String(cookieOffset),
@@ -105,7 +105,7 @@ export function parseLibvirtData(fields: LibvirtHeaderFields, data: Uint8Array):
   const xmlSpace = data.subarray(0, cookieOffset === 0 ? dataLength : cookieOffset);
   const xml = untilNul(xmlSpace, "file.libvirt-xml", "XML", libvirtHeaderBytes);
   if (xml.length === 0) {
-    throw new FixedramError("file.libvirt-xml", "The save image holds no XML", { offset: libvirtHeaderBytes });
+    throw new FixedramError("file.libvirt-xml", "the save image holds no XML", { offset: libvirtHeaderBytes });
   }
   const cookie =
     cookieOffset === 0
@@ -180,7 +180,7 @@ function checkMagic(start: Uint8Array): void {
     });
   }
   if (found === magic) return;
-  throw new FixedramError("file.not-libvirt", "This is no save image of libvirt's QEMU driver", {
+  throw new FixedramError("file.not-libvirt", "this is no save image of libvirt's QEMU driver", {
     offset: 0,
     expected: magic,
     found: printable(found),
@@ -189,7 +189,7 @@ function checkMagic(start: Uint8Array): void {
 
 function checkDataLength(dataLength: number, fileSize: number): void {
   if (dataLength < 2 || dataLength > maxLibvirtData) {
-    throw new FixedramError("file.libvirt-data-length", "The save image tells an impossible length of its XML", {
+    throw new FixedramError("file.libvirt-data-length", "the save image tells an impossible length of its XML", {
       offset: 20,
       expected: `2 to ${maxLibvirtData} bytes`,
       found: `${dataLength} bytes`,
@@ -201,7 +201,7 @@ function checkDataLength(dataLength: number, fileSize: number): void {
 }
 
 function cut(at: number, expected: string): FixedramError {
-  return new FixedramError("file.libvirt-cut", "The save image ends before its stream begins", {
+  return new FixedramError("file.libvirt-cut", "the save image ends before its stream begins", {
     offset: at,
     expected,
     found: `the end of the file at byte ${at}`,
@@ -212,7 +212,7 @@ function cut(at: number, expected: string): FixedramError {
 function untilNul(space: Uint8Array, code: string, what: string, offset: number): Uint8Array {
   const end = space.indexOf(0);
   if (end >= 0) return space.subarray(0, end);
-  throw new FixedramError(code, `The save image's ${what} does not end in a NUL`, {
+  throw new FixedramError(code, `the save image's ${what} does not end in a NUL`, {
     offset,
     expected: `a NUL before byte ${offset + space.length}`,
   });
@@ -221,7 +221,7 @@ function untilNul(space: Uint8Array, code: string, what: string, offset: number)
 function checkText(text: Uint8Array, what: string): void {
   const reason = text.length === 0 ? "is empty" : text.includes(0) ? "holds a NUL" : null;
   if (reason === null) return;
-  throw new FixedramError("usage.libvirt-xml", `The ${what} for the save image ${reason}`, {
+  throw new FixedramError("usage.libvirt-xml", `the ${what} for the save image ${reason}`, {
     hint: "Give the output of virsh dumpxml --security-info DOMAIN as it is.",
   });
 }

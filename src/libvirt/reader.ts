@@ -42,7 +42,7 @@ export async function readLibvirtHeader(store: Store, signal?: AbortSignal): Pro
   const data = new Uint8Array(fields.dataLength);
   const count = await store.read(data, libvirtHeaderBytes, signal);
   if (count < data.length) {
-    throw new FixedramError("file.truncated", "The file became shorter while it was read", {
+    throw new FixedramError("file.truncated", "the file became shorter while it was read", {
       path: store.name,
       offset: libvirtHeaderBytes + count,
     });
@@ -132,7 +132,7 @@ async function pumpPieces(
     if (trailing > maxTrailing) {
       throw new FixedramError(
         "file.libvirt-trailing",
-        "The compressed save image goes on far behind its stream's end",
+        "the compressed save image goes on far behind its stream's end",
         {
           expected: `at most ${maxTrailing} bytes`,
           hint: "It was made to mislead, or is not what libvirt wrote.",
@@ -183,7 +183,7 @@ async function* piecesOf(
 }
 
 function misplaced(header: LibvirtHeader): FixedramError {
-  return new FixedramError("file.libvirt-format", "The save image's stream has its pages at fixed places", {
+  return new FixedramError("file.libvirt-format", "the save image's stream has its pages at fixed places", {
     offset: 28,
     expected: "6 (sparse), and random access",
     found: header.format,

@@ -97,7 +97,7 @@ export async function writeLibvirtSparse(
 }
 
 function noXml(): FixedramError {
-  return new FixedramError("usage.libvirt-no-xml", "A save image of libvirt needs the definition of its domain", {
+  return new FixedramError("usage.libvirt-no-xml", "a save image of libvirt needs the definition of its domain", {
     hint: "Get it with: virsh dumpxml --migratable --security-info DOMAIN > domain.xml",
   });
 }

@@ -49,11 +49,11 @@ function registerNumber(op0: number, op1: number, crn: number, crm: number, op2:
 /** @throws `stream.unknown-cpu` */
 export function armCpu(tree: DeviceTree, halted: boolean | null): ArmCpu {
   const { state, version } = tree;
-  if (version !== 22) throw unknownCpu(`Its version is ${version}; for ARM 22 is known.`);
-  if (subsectionOf(state, "cpu/m") !== null) throw unknownCpu("It is an ARM microcontroller (M profile).");
+  if (version !== 22) throw unknownCpu(`its version is ${version}; for ARM 22 is known`);
+  if (subsectionOf(state, "cpu/m") !== null) throw unknownCpu("it is an ARM microcontroller (M profile)");
   const pstate = integer(state, "cpsr");
   // Bit 4, nRW: AArch32 state keeps its registers elsewhere.
-  if ((pstate & 0x10n) !== 0n) throw unknownCpu("It is a 32-bit ARM CPU, or runs 32-bit code.");
+  if ((pstate & 0x10n) !== 0n) throw unknownCpu("it is a 32-bit ARM CPU, or runs 32-bit code");
   const el = Number((pstate >> 2n) & 3n);
   const registers = integers(state, "env.xregs").slice(0, 32);
   return {
@@ -85,7 +85,7 @@ function bankedOf(state: DeviceState): Record<string, bigint> {
 function systemOf(state: DeviceState): Record<string, bigint> {
   const numbers = integers(state, "cpreg_vmstate_indexes");
   const values = integers(state, "cpreg_vmstate_values");
-  if (numbers.length !== values.length) throw unknownCpu("Its system registers and their numbers differ in count.");
+  if (numbers.length !== values.length) throw unknownCpu("its system registers and their numbers differ in count");
   const places = new Map(numbers.map((number, i) => [number, i]));
   const found: Record<string, bigint> = {};
   for (const [name, ...encoding] of systemRegisters) {

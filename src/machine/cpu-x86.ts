@@ -88,7 +88,7 @@ const DESC_L = 1 << 21;
 /** @throws `stream.unknown-cpu` */
 export function x86Cpu(tree: DeviceTree, halted: boolean | null): X86Cpu {
   const { state, version } = tree;
-  if (version < 11 || version > 12) throw unknownCpu(`Its version is ${version}; 11 and 12 are known.`);
+  if (version < 11 || version > 12) throw unknownCpu(`its version is ${version}; 11 and 12 are known`);
   const general = integers(state, "env.regs");
   const [segments, cpl] = segmentsOf(state);
   const hflags = integer(state, "env.hflags");
@@ -130,7 +130,7 @@ export function x86Cpu(tree: DeviceTree, halted: boolean | null): X86Cpu {
 function segmentsOf(state: DeviceState): [Record<X86SegmentName, Segment>, number] {
   const six = structsOf(state, "env.segs").map(segmentOf);
   const [es, cs, ss, ds, fs, gs] = six;
-  if (!es || !cs || !ss || !ds || !fs || !gs) throw unknownCpu(`It has ${six.length} segment registers.`);
+  if (!es || !cs || !ss || !ds || !fs || !gs) throw unknownCpu(`it has ${six.length} segment registers`);
   const all = {
     es,
     cs,

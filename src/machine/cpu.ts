@@ -17,7 +17,7 @@ export type Cpu = X86Cpu | ArmCpu;
 export function decodeCpus(sections: DeviceSections): readonly Cpu[] {
   const records = sections.records.filter(({ name }) => name === "cpu");
   if (records.length === 0) {
-    throw new FixedramError("stream.no-cpu", "The snapshot has no CPU section.", {
+    throw new FixedramError("stream.no-cpu", "the snapshot has no CPU section", {
       hint: "fixedram devices lists its sections. CPUs of other architectures than x86 and aarch64 have other names.",
     });
   }
@@ -27,6 +27,6 @@ export function decodeCpus(sections: DeviceSections): readonly Cpu[] {
     const halted = common === null ? null : integerOr(common.state, "halted", null) !== 0n;
     if (fieldOf(tree.state, "env.cr[3]") !== null) return x86Cpu(tree, halted);
     if (fieldOf(tree.state, "env.xregs") !== null) return armCpu(tree, halted);
-    throw unknownCpu("It has neither the fields of an x86 CPU nor those of an ARM one.");
+    throw unknownCpu("it has neither the fields of an x86 CPU nor those of an ARM one");
   });
 }

@@ -3,7 +3,7 @@ import { FixedramError } from "../errors.ts";
 
 /** @param said what of it is not known */
 export function unknownCpu(said: string): FixedramError {
-  return new FixedramError("stream.unknown-cpu", "The CPU's section is not one that is known here.", {
+  return new FixedramError("stream.unknown-cpu", "the CPU's section is not one that is known here", {
     said,
     hint: "A newer QEMU may have changed it. fixedram devices FILE cpu shows its fields all the same.",
   });
@@ -12,7 +12,7 @@ export function unknownCpu(said: string): FixedramError {
 /** An integer field as an unsigned number of its own width. @throws `stream.unknown-cpu` when it is not there */
 export function integer(state: DeviceState, name: string): bigint {
   const value = integerOr(state, name, null);
-  if (value === null) throw unknownCpu(`It has no field ${name}.`);
+  if (value === null) throw unknownCpu(`it has no field ${name}`);
   return value;
 }
 
@@ -25,7 +25,7 @@ export function integerOr<T>(state: DeviceState | null, name: string, otherwise:
 /** An array of integers. @throws `stream.unknown-cpu` */
 export function integers(state: DeviceState, name: string): readonly bigint[] {
   const field = fieldOf(state, name);
-  if (field === null) throw unknownCpu(`It has no field ${name}.`);
+  if (field === null) throw unknownCpu(`it has no field ${name}`);
   const { value, size } = field;
   if (!isArray(value)) return [unsigned(value, size, name)];
   return value.map((each) => unsigned(each, size / value.length, name));
@@ -34,13 +34,13 @@ export function integers(state: DeviceState, name: string): readonly bigint[] {
 export function structOf(state: DeviceState, name: string): DeviceState {
   const field = fieldOf(state, name);
   if (field !== null && isState(field.value)) return field.value;
-  throw unknownCpu(`It has no struct ${name}.`);
+  throw unknownCpu(`it has no struct ${name}`);
 }
 
 export function structsOf(state: DeviceState, name: string): readonly DeviceState[] {
   const field = fieldOf(state, name);
   if (field !== null && isArray(field.value)) return field.value.filter(isState);
-  throw unknownCpu(`It has no structs ${name}.`);
+  throw unknownCpu(`it has no structs ${name}`);
 }
 
 /** @param size bytes */
@@ -50,5 +50,5 @@ function unsigned(value: DeviceValue, size: number, name: string): bigint {
   // Types of their own (`cpsr`, `fpscr`) come as bytes, big-endian.
   if (value instanceof Uint8Array && value.length <= 8)
     return value.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
-  throw unknownCpu(`${name} is no integer.`);
+  throw unknownCpu(`${name} is no integer`);
 }

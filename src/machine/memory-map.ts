@@ -44,14 +44,14 @@ export function checkRanges(ranges: readonly PhysicalRange[], blocks: readonly R
     const block = named.get(range.block);
     const end = range.start + range.length;
     if (![range.start, range.length, end].every(Number.isSafeInteger) || range.start < 0 || range.length <= 0) {
-      throw wrongMap(range, "It is empty, no whole number, or passes 2^53.");
+      throw wrongMap(range, "it is empty, no whole number, or passes 2^53");
     }
-    if (block === undefined) throw wrongMap(range, "The snapshot has no RAM block of that name.");
+    if (block === undefined) throw wrongMap(range, "the snapshot has no RAM block of that name");
     if (!Number.isSafeInteger(range.offset) || range.offset < 0 || range.offset + range.length > block.length) {
-      throw wrongMap(range, `The block has ${block.length} bytes.`);
+      throw wrongMap(range, `the block has ${block.length} bytes`);
     }
     if (before !== null && before.start + before.length > range.start) {
-      throw wrongMap(range, `It overlaps the range at 0x${before.start.toString(16)}.`);
+      throw wrongMap(range, `it overlaps the range at 0x${before.start.toString(16)}`);
     }
     before = range;
   }
@@ -59,7 +59,7 @@ export function checkRanges(ranges: readonly PhysicalRange[], blocks: readonly R
 }
 
 function wrongMap({ start, length, block, offset }: PhysicalRange, said: string): FixedramError {
-  return new FixedramError("file.memory-map", "The guest's physical memory map does not fit the snapshot.", {
+  return new FixedramError("file.memory-map", "the guest's physical memory map does not fit the snapshot", {
     block,
     found: `0x${start.toString(16)}+0x${length.toString(16)}=${printable(block)}@0x${offset.toString(16)}`,
     said,

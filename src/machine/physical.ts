@@ -92,7 +92,7 @@ export class PhysicalMemory implements PhysicalReader {
   #nothing(at: number, start: number, length: number): FixedramError {
     const next = this.map.ranges.find((range) => range.start > at);
 
-    return new FixedramError("usage.no-memory", `No memory of the guest lies at physical address ${hexAddress(at)}.`, {
+    return new FixedramError("usage.no-memory", `no memory of the guest lies at physical address ${hexAddress(at)}`, {
       found: `${hexAddress(start)} and ${length} bytes`,
       said: this.map.note,
       hint:

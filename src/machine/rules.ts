@@ -75,7 +75,7 @@ export function rulesOf(kind: MachineKind, machine: string, blocks: readonly Ram
   const ranges = vga && low > 0xc0000 ? [range(0, 0xa0000), range(0xc0000, low)] : [range(0, low)];
   if (ram.length > low) {
     const end = below4G + ram.length - low;
-    if (end > amdHole) throw unknown(`Of ${ram.length} bytes of RAM the CPU's vendor decides where they lie.`);
+    if (end > amdHole) throw unknown(`of ${ram.length} bytes of RAM the CPU's vendor decides where they lie`);
     ranges.push(range(below4G, end, low));
   }
   const bios = blocks.find(({ name }) => name === "pc.bios");
@@ -106,13 +106,13 @@ function mainRam(kind: MachineKind, blocks: readonly RamBlock[]): RamBlock {
   if (own !== undefined) return own;
   const [only] = others;
   if (only !== undefined && others.length === 1) return only;
-  throw unknown(`It has no block ${ownRam[kind]}, and ${others.length} that could be its RAM.`);
+  throw unknown(`it has no block ${ownRam[kind]}, and ${others.length} that could be its RAM`);
 }
 
 function unknown(said: string): FixedramError {
   return new FixedramError(
     "file.memory-map-unknown",
-    "Where the guest's RAM lies in its physical addresses is not known.",
+    "where the guest's RAM lies in its physical addresses is not known",
     {
       said,
       hint: "Give the map: --map START+LENGTH=BLOCK@OFFSET,... fixedram info lists the blocks; info mtree -f in QEMU's monitor shows a running guest's map.",
@@ -122,5 +122,5 @@ function unknown(said: string): FixedramError {
 
 /** @throws `file.memory-map-unknown` */
 export function unknownMachine(machine: string): FixedramError {
-  return unknown(`The rules for machine type "${machine}" are not known here.`);
+  return unknown(`the rules for machine type "${machine}" are not known here`);
 }

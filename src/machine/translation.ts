@@ -35,7 +35,7 @@ export interface Mapped {
 export interface NotMapped {
   readonly mapped: false;
   readonly virtual: bigint;
-  /** Whole sentence. */
+  /** As the messages of errors: small, without a full stop. */
   readonly reason: string;
   readonly steps: readonly WalkStep[];
 }

@@ -42,7 +42,7 @@ export async function readVirtual(
 }
 
 export function notMapped(virtual: bigint, reason: string): FixedramError {
-  return new FixedramError("usage.not-mapped", `The CPU has nothing mapped at ${hexAddress(virtual)}.`, {
+  return new FixedramError("usage.not-mapped", `the CPU has nothing mapped at ${hexAddress(virtual)}`, {
     said: reason,
     hint: "fixedram translate shows the way through the page tables. Another CPU may be in another address space: --cpu N.",
   });

@@ -32,14 +32,14 @@ export async function walkArm(
   signal?: AbortSignal,
 ): Promise<Translation> {
   const steps: WalkStep[] = [];
-  if (cpu.el > 1) throw unsupported(cpu, `It was in EL${cpu.el}.`);
+  if (cpu.el > 1) throw unsupported(cpu, `it was in EL${cpu.el}`);
   const hcr = cpu.system.hcr_el2 ?? 0n;
-  if ((hcr & HCR_VM) !== 0n) throw unsupported(cpu, "It was in a guest of its own (stage 2 on).");
-  if ((hcr & HCR_E2H) !== 0n && (hcr & (1n << 27n)) !== 0n) throw unsupported(cpu, "EL0 belongs to a host in EL2.");
+  if ((hcr & HCR_VM) !== 0n) throw unsupported(cpu, "it was in a guest of its own (stage 2 on)");
+  if ((hcr & HCR_E2H) !== 0n && (hcr & (1n << 27n)) !== 0n) throw unsupported(cpu, "EL0 belongs to a host in EL2");
   const sctlr = known(cpu, "sctlr_el1");
   if ((sctlr & SCTLR_M) === 0n) {
     const rights = { write: true, user: true, execute: true };
-    if (virtual >= 2n ** 48n) return { mapped: false, virtual, reason: "The MMU is off.", steps };
+    if (virtual >= 2n ** 48n) return { mapped: false, virtual, reason: "the MMU is off", steps };
     return { mapped: true, virtual, physical: Number(virtual), pageSize: 0, rights, marks: [], steps };
   }
   const regime = regimeOf(cpu, virtual);
@@ -49,20 +49,20 @@ export async function walkArm(
 
 function regimeOf(cpu: ArmCpu, virtual: bigint): Regime | string {
   const tcr = known(cpu, "tcr_el1");
-  if ((tcr & (1n << 59n)) !== 0n) throw unsupported(cpu, "It has 52-bit addresses with small granules (TCR_EL1.DS).");
+  if ((tcr & (1n << 59n)) !== 0n) throw unsupported(cpu, "it has 52-bit addresses with small granules (TCR_EL1.DS)");
   const upper = (virtual & (1n << 55n)) !== 0n;
   // Top byte ignored: bits 56 and up are no part of the address.
   const tagged = (tcr & (upper ? 1n << 38n : 1n << 37n)) !== 0n;
-  if ((tcr & (upper ? 1n << 23n : 1n << 7n)) !== 0n) return "Walks for this half are off (TCR_EL1.EPD).";
+  if ((tcr & (upper ? 1n << 23n : 1n << 7n)) !== 0n) return "walks for this half are off (TCR_EL1.EPD)";
   const bits = 64 - Number(upper ? (tcr >> 16n) & 0x3fn : tcr & 0x3fn);
   const code = Number(upper ? (tcr >> 30n) & 3n : (tcr >> 14n) & 3n);
   const granule = upper ? [0, 14, 12, 16][code] : [12, 16, 14, 0][code];
-  if (granule === undefined || granule === 0) throw unsupported(cpu, "Its granule is a reserved one.");
+  if (granule === undefined || granule === 0) throw unsupported(cpu, "its granule is a reserved one");
   if (bits > 52 || bits <= granule || bits < 16 || (bits > 48 && granule !== 16))
-    throw unsupported(cpu, `It has ${bits} address bits.`);
+    throw unsupported(cpu, `it has ${bits} address bits`);
   const above = BigInt.asUintN(tagged ? 56 - bits : 64 - bits, virtual >> BigInt(bits));
   const wanted = upper ? (1n << BigInt(tagged ? 56 - bits : 64 - bits)) - 1n : 0n;
-  if (above !== wanted) return `It lies outside both halves: ${bits} bits are translated.`;
+  if (above !== wanted) return `it lies outside both halves: ${bits} bits are translated`;
   const ttbr = known(cpu, upper ? "ttbr1_el1" : "ttbr0_el1");
   return { table: tableBase(ttbr, bits, granule), bits, granule };
 }
@@ -94,11 +94,11 @@ async function walk(
     const at = Number(from) + index * 8;
     const entry = await entryAt(memory, at, signal);
     const no = (reason: string): Translation => ({ mapped: false, virtual, reason, steps });
-    if (entry === null) return no(`The level ${level} table lies at ${hexAddress(at)}, where there is no memory.`);
+    if (entry === null) return no(`the level ${level} table lies at ${hexAddress(at)}, where there is no memory`);
     steps.push({ level, name: `level ${level}`, at, index, entry });
-    if ((entry & VALID) === 0n) return no(`The level ${level} entry is not valid.`);
+    if ((entry & VALID) === 0n) return no(`the level ${level} entry is not valid`);
     const isTable = (entry & TABLE) !== 0n;
-    if (level === 3 && !isTable) return no("The level 3 entry is a reserved one.");
+    if (level === 3 && !isTable) return no("the level 3 entry is a reserved one");
     if (level < 3 && isTable) {
       // Bits 59 to 62 take rights away from everything below.
       if ((entry & (1n << 62n)) !== 0n) write = false;
@@ -108,7 +108,7 @@ async function walk(
       from = outputOf(entry, granule, granule);
       continue;
     }
-    if (level < 3 && !mayBeBlock(level, granule)) return no(`The level ${level} entry is a reserved one.`);
+    if (level < 3 && !mayBeBlock(level, granule)) return no(`the level ${level} entry is a reserved one`);
     if ((entry & (1n << 7n)) !== 0n) write = false;
     if ((entry & (1n << 6n)) === 0n) user = false;
     if ((entry & (1n << 54n)) !== 0n) unprivileged = false;
@@ -159,12 +159,12 @@ function marksOf(entry: bigint): string[] {
 
 function known(cpu: ArmCpu, name: string): bigint {
   const value = cpu.system[name];
-  if (value === undefined) throw unsupported(cpu, `Its ${name.toUpperCase()} was not saved.`);
+  if (value === undefined) throw unsupported(cpu, `its ${name.toUpperCase()} was not saved`);
   return value;
 }
 
 function unsupported(cpu: ArmCpu, said: string): FixedramError {
-  return new FixedramError("usage.not-supported-paging", "This CPU's virtual addresses can't be translated here.", {
+  return new FixedramError("usage.not-supported-paging", "this CPU's virtual addresses can't be translated here", {
     found: `CPU ${cpu.index}`,
     said,
     hint: "Choose another CPU with --cpu, or read by physical address.",

@@ -78,7 +78,7 @@ export async function walkX86(
 function nested(index: number): FixedramError {
   return new FixedramError(
     "usage.nested-guest",
-    "The CPU was running a guest of its own, whose addresses these would be.",
+    "the CPU was running a guest of its own, whose addresses these would be",
     {
       found: `CPU ${index}`,
       hint: "Choose another CPU with --cpu, or read by physical address.",
@@ -102,7 +102,7 @@ class Walk {
   }
 
   unpaged(virtual: bigint): Translation {
-    if (virtual >= 2n ** 32n) return this.#not(virtual, "The CPU does not page, and reaches 4 GiB.");
+    if (virtual >= 2n ** 32n) return this.#not(virtual, "the CPU does not page, and reaches 4 GiB");
     const rights = { write: true, user: true, execute: true };
     const physical = this.#masked(virtual);
     return { mapped: true, virtual, physical, pageSize: 0, rights, marks: [], steps: [] };
@@ -113,7 +113,7 @@ class Walk {
     const wide = top > 3;
     const reach = BigInt(12 + bits * top);
     if (wide ? BigInt.asIntN(Number(reach), virtual) !== BigInt.asIntN(64, virtual) : virtual >= 2n ** 32n) {
-      const said = wide ? `It is not canonical: its bits from ${reach - 1n} on differ.` : "It has more than 32 bits.";
+      const said = wide ? `it is not canonical: its bits from ${reach - 1n} on differ` : "it has more than 32 bits";
       return this.#not(virtual, said);
     }
     let table = this.#cpu.cr3 & (top === 3 ? 0xffff_ffe0n : wide ? FRAME : 0xffff_f000n);
@@ -123,16 +123,16 @@ class Walk {
       const at = this.#masked(table) + index * entryBytes;
       const entry = await this.#entry(at, entryBytes);
       if (entry === null)
-        return this.#not(virtual, `${names[level]} lies at ${hexAddress(at)}, where there is no memory.`);
+        return this.#not(virtual, `${names[level]} lies at ${hexAddress(at)}, where there is no memory`);
       this.#steps.push({ level, name: names[level] ?? "", at, index, entry });
-      if ((entry & PRESENT) === 0n) return this.#not(virtual, `The ${names[level]} entry is not present.`);
+      if ((entry & PRESENT) === 0n) return this.#not(virtual, `the ${names[level]} entry is not present`);
       this.#restrict(entry, level === 3 && top === 3);
       const isPage = level === 1 || ((entry & LARGE) !== 0n && this.#mayBeLarge(level, shape));
       const reserved = entry & reservedBits(level, isPage, shape, this.#cpu.msrs.efer ?? null);
       if (reserved !== 0n) {
         return this.#not(
           virtual,
-          `The ${names[level]} entry has reserved bits set (${hexAddress(reserved)}): a CPU faults.`,
+          `the ${names[level]} entry has reserved bits set (${hexAddress(reserved)}): a CPU faults`,
         );
       }
       if (isPage) {

@@ -116,7 +116,7 @@ class DiffRun {
     for (const tally of this.#tallies) blocks.push(await tally.finish(a.map, b.map, this.#options.signal));
     const pages = this.#totals(blocks);
     if (pages.unknown > 0) {
-      const text = `${pages.unknown} pages are not in both files and could not be compared.`;
+      const text = `${pages.unknown} pages are not in both files and could not be compared`;
       this.#reporter.note("warning", "pages-unknown", text);
     }
     const different = pages.changed + pages.added + pages.gone + pages.unknown;
@@ -180,7 +180,7 @@ class DiffRun {
     if (this.#options.trustSeals !== true) return null;
     const trust = await trustSeals(this.#a, this.#b);
     if (trust === null) {
-      const text = "Not both files have a seal with digests of their pages: every page is compared.";
+      const text = "not both files have a seal with digests of their pages: every page is compared";
       this.#reporter.note("warning", "no-seals", text);
     }
     return trust;

@@ -69,7 +69,7 @@ export class DigestThreads implements AsyncDisposable {
 
 /** QEMU sets no bit for a zero page, and does not look whether all that it gave to the system was written. */
 function lostPage(path: string, block: string, page: number, offset: number): FixedramError {
-  return new FixedramError("qemu.lost-pages", "A page that QEMU says it has written is not in its file", {
+  return new FixedramError("qemu.lost-pages", "a page that QEMU says it has written is not in its file", {
     path,
     block,
     page,

@@ -58,7 +58,7 @@ export async function gdb(options: GdbOptions): Promise<GdbResult> {
   try {
     const inside = new Inside(snapshot, map);
     const target = targetOf(inside);
-    if (inside.memoryMap.from === "rules") reporter.note("note", "memory-map", `${inside.memoryMap.note}.`);
+    if (inside.memoryMap.from === "rules") reporter.note("note", "memory-map", inside.memoryMap.note);
     const address = await serve(target, options, totals, reporter);
     return {
       path: file,
@@ -146,7 +146,7 @@ function listen(server: Server, port: number): Promise<{ readonly port: number }
 }
 
 function inUse(port: number): FixedramError {
-  return new FixedramError("system.port-in-use", "Another program listens on that port", {
+  return new FixedramError("system.port-in-use", "another program listens on that port", {
     path: `${loopback}:${port}`,
     hint: "Choose another: --port N; 0 takes one that is free and says which.",
   });

@@ -61,7 +61,7 @@ async function outlineOf(store: FileStore, options: OpenSnapshotOptions): Promis
   });
   const { configuration, ramStart, records } = events;
   if (configuration === null || ramStart === null)
-    throw new FixedramError("file.no-ram", "The stream holds no memory: it has no RAM section", { path: store.name });
+    throw new FixedramError("file.no-ram", "the stream holds no memory: it has no RAM section", { path: store.name });
   return {
     container: "libvirt",
     sizes: { apparent: store.size, allocated: store.allocated },

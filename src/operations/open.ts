@@ -90,7 +90,7 @@ async function openAt(
 /** Compressed images can only be read from beginning to end. */
 function refusePacked({ format, streamBase }: LibvirtHeader): void {
   if (format === "raw" || format === "sparse") return;
-  throw new FixedramError("file.compressed", `The stream in this libvirt save image is compressed (${format})`, {
+  throw new FixedramError("file.compressed", `the stream in this libvirt save image is compressed (${format})`, {
     offset: streamBase,
     expected: "raw or sparse",
     found: format,

@@ -138,7 +138,7 @@ function cutStore(file: InPlaceFile, size: number): Store {
 
 function notRepairable(reason: FixedramError, hint: string): FixedramError {
   const { offset, block } = reason.details;
-  return new FixedramError("seal.not-repairable", "The file cannot be repaired", {
+  return new FixedramError("seal.not-repairable", "the file cannot be repaired", {
     found: `${reason.message} [${reason.code}]`,
     ...(offset === undefined ? {} : { offset }),
     ...(block === undefined ? {} : { block }),

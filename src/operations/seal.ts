@@ -72,7 +72,7 @@ async function openPlaces(file: InPlaceFile, { offset, signal }: SealOptions): P
   const placed = ramStart.blocks.every(({ mapped }) => mapped !== null);
   await snapshot.close();
   if (!placed) {
-    throw new FixedramError("seal.no-fixed-places", "Only a file whose pages have fixed places can be sealed", {
+    throw new FixedramError("seal.no-fixed-places", "only a file whose pages have fixed places can be sealed", {
       found: "a migration stream",
       hint: "Convert it to a fixed-ram file, which is sealed as it is made.",
     });
@@ -80,7 +80,7 @@ async function openPlaces(file: InPlaceFile, { offset, signal }: SealOptions): P
   if (libvirt?.byteOrder === "big") {
     throw new FixedramError(
       "seal.big-endian",
-      "An image of a big-endian host cannot be sealed: a seal's bitmaps are little-endian",
+      "an image of a big-endian host cannot be sealed: a seal's bitmaps are little-endian",
       {
         hint: "Convert it to a fixed-ram file, which is sealed as it is made.",
       },

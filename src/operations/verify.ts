@@ -189,7 +189,7 @@ function addError(problems: Problems, { code, message, details }: FixedramError)
 function requireId(wanted: string, id: string | null, problems: Problems): void {
   if (id === wanted) return;
   const found = id === null ? "the file has no seal that tells its id" : `its id is ${id}`;
-  problems.add({ code: "seal.wrong-id", message: `This is not the snapshot that was asked for: ${found}` });
+  problems.add({ code: "seal.wrong-id", message: `this is not the snapshot that was asked for: ${found}` });
 }
 
 /** @throws `usage.bad-id` */

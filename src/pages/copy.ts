@@ -44,7 +44,7 @@ export async function copyPages(
 
 /** For a copy that needs every page. */
 export function absentPage({ name }: RamBlock, page: number): FixedramError {
-  return new FixedramError("file.ignore-shared", "A page of the guest is not in the snapshot", {
+  return new FixedramError("file.ignore-shared", "a page of the guest is not in the snapshot", {
     block: name,
     page,
     hint: "The guest's shared memory was left out (x-ignore-shared): save it again with that capability off.",
@@ -185,7 +185,7 @@ class PageCopier implements ExtentVisitor {
     const { block, offsets, pages } = batch;
     let k = 0;
     while (k < batch.count && (offsets[k] ?? 0) + block.pageSize <= count) k++;
-    return new FixedramError("file.truncated", "The file ends among its pages", {
+    return new FixedramError("file.truncated", "the file ends among its pages", {
       path: this.#map.stores[store]?.name ?? "",
       offset: start + count,
       block: block.name,

@@ -59,7 +59,7 @@ async function readStore(
   if (store === undefined) throw new RangeError("no such store");
   const count = await store.read(part, position, signal);
   if (count === part.length) return;
-  throw new FixedramError("file.truncated", "The file ends among its pages", {
+  throw new FixedramError("file.truncated", "the file ends among its pages", {
     path: store.name,
     offset: position + count,
     block: block.name,
@@ -69,7 +69,7 @@ async function readStore(
 }
 
 function absent(block: RamBlock, page: number): FixedramError {
-  return new FixedramError("file.ignore-shared", "A page of the guest is not in the snapshot", {
+  return new FixedramError("file.ignore-shared", "a page of the guest is not in the snapshot", {
     block: block.name,
     page,
     hint: "The guest's shared memory was left out (x-ignore-shared): save it again with that capability off.",

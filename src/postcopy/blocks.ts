@@ -27,7 +27,7 @@ export function postcopyBlocks(
   return blocks.map((block) => {
     const size = hostPageSizes.get(block.name) ?? hostPageSize;
     if (size > maxHostPage || size % block.pageSize !== 0 || block.length % size !== 0) {
-      throw new FixedramError("qemu.page-size", "A RAM block lies on pages of a size that cannot be served lazily", {
+      throw new FixedramError("qemu.page-size", "a RAM block lies on pages of a size that cannot be served lazily", {
         block: block.name,
         expected: `a multiple of ${block.pageSize} bytes, at most ${maxHostPage}, that divides ${block.length}`,
         found: `${size} bytes`,

@@ -63,7 +63,7 @@ export function decodeWorkingSet(text: string, snapshot: string, blocks: readonl
     output.blocks.length === blocks.length &&
     blocks.every(({ name, pages }, i) => output.blocks[i]?.name === name && output.blocks[i]?.pages === pages);
   if (output.snapshot !== snapshot || !same) {
-    throw new FixedramError("file.other-working-set", "The working set was recorded with another snapshot", {
+    throw new FixedramError("file.other-working-set", "the working set was recorded with another snapshot", {
       expected: snapshot,
       found: output.snapshot === snapshot ? "the same id with other RAM blocks" : output.snapshot,
       hint: "Its pages would be the wrong ones to send first. Name the one of this snapshot, or leave --prefetch out.",
@@ -96,7 +96,7 @@ function parts(text: string): number {
 const [comma, bracket, brace] = [0x2c, 0x5b, 0x7b];
 
 function notOne(found: string): FixedramError {
-  return new FixedramError("file.working-set", "This is no working set that can be read", {
+  return new FixedramError("file.working-set", "this is no working set that can be read", {
     found,
     hint: "Remove the file: it is recorded anew.",
   });

@@ -57,7 +57,7 @@ export function prepareArgv(command: readonly string[], options: PrepareOptions)
   }
   const notices: StartNotice[] = [];
   const remove = (words: readonly string[], why: string): string[] => {
-    notices.push({ level: "note", code: "qemu.option-removed", message: `${words.join(" ")} was left out: ${why}.` });
+    notices.push({ level: "note", code: "qemu.option-removed", message: `${words.join(" ")} was left out: ${why}` });
     return [];
   };
   const incoming = options.incoming !== false;

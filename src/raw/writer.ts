@@ -64,13 +64,13 @@ export class RawWriter implements PlacedSink {
   /** @throws `file.ignore-shared`, `file.too-large`, `system.*` */
   constructor(folder: WritableFolder, configuration: ConfigurationRecord, { blocks }: RamStartRecord) {
     if (capabilitiesOf(configuration).includes("x-ignore-shared")) {
-      throw new FixedramError("file.ignore-shared", "The guest's shared memory was left out, so it cannot be written", {
+      throw new FixedramError("file.ignore-shared", "the guest's shared memory was left out, so it cannot be written", {
         hint: "Save it again with the migration capability x-ignore-shared off.",
       });
     }
     const bitmapBytes = blocks.reduce((sum, { block }) => sum + block.pages / 8, 0);
     if (blocks.length > maxBlocks || bitmapBytes > maxBitmapBytes) {
-      throw new FixedramError("file.too-large", "The guest's memory is more than can be written as raw files", {
+      throw new FixedramError("file.too-large", "the guest's memory is more than can be written as raw files", {
         expected: `at most ${maxBlocks} blocks, and ${maxBitmapBytes} bytes of bitmaps`,
         found: `${blocks.length} blocks, and ${bitmapBytes} bytes`,
       });
@@ -115,7 +115,7 @@ export class RawWriter implements PlacedSink {
     const { file, content } = this.#file(block);
     if (!content.get(page)) into.fill(0);
     else if (file.readBack(into, page * block.pageSize) !== into.length) {
-      throw new FixedramError("file.truncated", "The file lost bytes that were written to it", {
+      throw new FixedramError("file.truncated", "the file lost bytes that were written to it", {
         block: block.name,
         page,
       });

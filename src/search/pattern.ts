@@ -86,7 +86,7 @@ function regex(source: string, ignoreCase: boolean): Scan {
 }
 
 function bad(found: string, expected: string): FixedramError {
-  return new FixedramError("usage.bad-pattern", "That can't be looked for.", { found, expected });
+  return new FixedramError("usage.bad-pattern", "that can't be looked for", { found, expected });
 }
 
 /** How many bytes past its first a hit may reach, and how many before it have to be seen. */

@@ -182,7 +182,7 @@ function requireRegular(path: string, stat: Stats): void {
 
 /** @param found with its article */
 export function notRegular(path: string, found: string): FixedramError {
-  return new FixedramError("file.not-regular", `The path leads to ${found}, not to a regular file`, {
+  return new FixedramError("file.not-regular", `the path leads to ${found}, not to a regular file`, {
     path,
     expected: "a regular file",
     found,

@@ -93,7 +93,7 @@ export class InPlaceFile implements Store {
     try {
       while (done < bytes.length) {
         const count = this.#calls.writeSync(this.#fd, bytes, done, bytes.length - done, position + done);
-        if (count <= 0) throw new FixedramError("system.io", "The system wrote nothing and named no error", {});
+        if (count <= 0) throw new FixedramError("system.io", "the system wrote nothing and named no error", {});
         done += count;
       }
     } catch (error) {

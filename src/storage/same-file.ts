@@ -12,7 +12,7 @@ import type { FileIdentity } from "./file-store.ts";
 export function refuseSame(input: string | Pick<FileIdentity, "dev" | "ino">, output: string): void {
   const [one, other] = [typeof input === "string" ? identityOf(input) : input, identityOf(output)];
   if (one === null || other === null || one.ino !== other.ino || one.dev !== other.dev) return;
-  throw new FixedramError("usage.same-file", "Input and output are the same file", {
+  throw new FixedramError("usage.same-file", "input and output are the same file", {
     path: output,
     hint: "Write to a new name.",
   });

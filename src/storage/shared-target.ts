@@ -46,7 +46,7 @@ export class SharedTarget {
     const stat = calls.fstatSync(fd, { bigint: true });
     if (String(stat.dev) !== identity.dev || String(stat.ino) !== identity.ino) {
       calls.closeSync(fd);
-      throw new FixedramError("system.target-replaced", "Another file was put in the place of our temporary one", {
+      throw new FixedramError("system.target-replaced", "another file was put in the place of our temporary one", {
         path,
         hint: "Something else writes to the target's folder. Save again, or to another folder.",
       });

@@ -101,7 +101,7 @@ function requireFree(path: string, asked: string, calls: FileSystemCalls): void 
     return;
   }
   if (stat.isDirectory() && emptyFolder(path, calls)) return;
-  throw new FixedramError("usage.target-exists", "The folder to write to is there already", {
+  throw new FixedramError("usage.target-exists", "the folder to write to is there already", {
     path: asked,
     expected: "a new name, or an empty folder",
     hint: "Remove it, or choose another name.",

@@ -34,7 +34,7 @@ export interface Leftover {
  */
 export function inspectTarget(asked: string, calls: FileSystemCalls = nodeCalls): TargetPlace {
   if (asked === "" || asked.endsWith("/") || asked.includes("\0")) {
-    throw new FixedramError("usage.target-no-name", "The target names no file", {
+    throw new FixedramError("usage.target-no-name", "the target names no file", {
       path: asked,
       hint: "Give a file name, such as guest.fram.",
     });
@@ -48,7 +48,7 @@ export function inspectTarget(asked: string, calls: FileSystemCalls = nodeCalls)
   } catch (error) {
     throw new FixedramError(
       "system.folder-not-writable",
-      "The target's folder cannot be written to",
+      "the target's folder cannot be written to",
       {
         path: folder,
         said: String((error as Error).message),
@@ -72,7 +72,7 @@ function followLink(path: string, calls: FileSystemCalls): string {
   } catch (error) {
     throw new FixedramError(
       "usage.target-dangling-link",
-      "The target is a symbolic link that leads nowhere",
+      "the target is a symbolic link that leads nowhere",
       { path, said: String((error as Error).message), hint: "Remove the link, or make what it leads to." },
       { cause: error },
     );
@@ -88,7 +88,7 @@ function requireFolder(folder: string, asked: string, calls: FileSystemCalls): v
     if (code !== "ENOENT" && code !== "ENOTDIR") throw systemError(error, folder, "Looking at the target's folder");
     missing = code === "ENOENT";
   }
-  const what = missing ? "The target's folder does not exist" : "The target's folder is a file";
+  const what = missing ? "the target's folder does not exist" : "the target's folder is a file";
   throw new FixedramError("usage.target-no-folder", what, {
     path: asked,
     expected: `a folder at ${folder}`,
@@ -109,7 +109,7 @@ function existingFile(path: string, asked: string, calls: FileSystemCalls): Targ
   const word = kind.endsWith("device") || kind === "special file" ? "device" : kind;
   throw new FixedramError(
     `usage.target-is-${word}`,
-    `The target is a ${kind}; pages need a regular file to be put at their place`,
+    `the target is a ${kind}; pages need a regular file to be put at their place`,
     {
       path: asked,
       expected: "a regular file, or a new name",

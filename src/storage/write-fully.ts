@@ -69,5 +69,5 @@ export function spaceHint(error: unknown): string | undefined {
 }
 
 function noProgress(path: string, offset: number): FixedramError {
-  return new FixedramError("system.io", "The system wrote nothing and named no error", { path, offset });
+  return new FixedramError("system.io", "the system wrote nothing and named no error", { path, offset });
 }

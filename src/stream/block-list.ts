@@ -45,7 +45,7 @@ export class BlockListReader {
     if (word === Number.POSITIVE_INFINITY) throw this.#tooLarge("The RAM total", 0);
     const flags = view.getUint32(off + 4) & (this.#shape.pageSize - 1);
     if (flags !== RamFlag.memSize) {
-      throw core.error("stream.no-block-list", "The RAM section does not begin with its block list.", {
+      throw core.error("stream.no-block-list", "the RAM section does not begin with its block list", {
         expected: "0x4",
         found: `0x${flags.toString(16)}`,
       });
@@ -56,7 +56,7 @@ export class BlockListReader {
   };
 
   #tooLarge(what: string, delta: number): Error {
-    return this.#core.error("stream.number-too-large", `${what} is larger than 2^53 - 1.`, {}, delta);
+    return this.#core.error("stream.number-too-large", `${what} is larger than 2^53 - 1`, {}, delta);
   }
 
   #continue(): void {
@@ -105,22 +105,22 @@ export class BlockListReader {
   #check(name: string, length: number, lengthAt: number): void {
     const core = this.#core;
     const shown = printable(name);
-    if (name.length === 0) throw core.error("stream.block-name", "A RAM block has no name.");
+    if (name.length === 0) throw core.error("stream.block-name", "a RAM block has no name");
     if (this.#names.has(name)) {
-      throw core.error("stream.duplicate-block", `RAM block "${shown}" is listed twice.`, { block: name });
+      throw core.error("stream.duplicate-block", `RAM block "${shown}" is listed twice`, { block: name });
     }
     if (this.#entries.length >= this.#limits.maxBlocks) {
-      throw core.error("stream.too-many-blocks", "There are more RAM blocks than the limit.", {
+      throw core.error("stream.too-many-blocks", "there are more RAM blocks than the limit", {
         expected: `at most ${this.#limits.maxBlocks}`,
       });
     }
     if (length % this.#shape.pageSize !== 0) {
       const details = { block: name, expected: `a multiple of ${this.#shape.pageSize}`, found: String(length) };
-      throw core.error("stream.block-length", `Block "${shown}" is not made of whole pages.`, details, lengthAt);
+      throw core.error("stream.block-length", `block "${shown}" is not made of whole pages`, details, lengthAt);
     }
     if (length > this.#total - this.#sum) {
       const details = { block: name, expected: `at most ${this.#total - this.#sum}`, found: String(length) };
-      throw core.error("stream.block-total", "The RAM blocks' lengths do not add up to the total.", details, lengthAt);
+      throw core.error("stream.block-total", "the RAM blocks' lengths do not add up to the total", details, lengthAt);
     }
   }
 
@@ -132,11 +132,11 @@ export class BlockListReader {
     const pagesOffset = getU64(view, off + at + 20);
     if (version > 1) {
       const details = { block: name, expected: "0 or 1", found: String(version) };
-      throw core.error("stream.mapped-version", "The mapped-ram header has an unknown version.", details, at);
+      throw core.error("stream.mapped-version", "the mapped-ram header has an unknown version", details, at);
     }
     if (pageSize !== this.#shape.pageSize) {
       const details = { block: name, expected: String(this.#shape.pageSize), found: String(pageSize) };
-      throw core.error("stream.mapped-page-size", "The mapped-ram page size is not the guest's.", details, at + 4);
+      throw core.error("stream.mapped-page-size", "the mapped-ram page size is not the guest's", details, at + 4);
     }
     const pagesEnd = pagesOffset + length;
     if (!Number.isSafeInteger(pagesEnd) || !Number.isSafeInteger(bitmapOffset)) {

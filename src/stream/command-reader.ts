@@ -33,11 +33,11 @@ export class CommandReader {
     const length = view.getUint16(off + 3);
     const allowed = commandLengths[command];
     if (allowed === undefined) {
-      throw core.error("stream.unknown-command", "A command is not known.", { found: String(command) });
+      throw core.error("stream.unknown-command", "a command is not known", { found: String(command) });
     }
     if (allowed !== null && !allowed.includes(length)) {
       const details = { expected: `${allowed.join(" or ")} bytes`, found: `${length} bytes` };
-      throw core.error("stream.command-length", `Command ${command} has a wrong length.`, details, 3);
+      throw core.error("stream.command-length", `command ${command} has a wrong length`, details, 3);
     }
     if (!core.has(5 + length)) return 0;
     let end = 5 + length;
@@ -46,7 +46,7 @@ export class CommandReader {
       const size = view.getUint32(off + 5);
       if (size > this.#limits.maxDeviceState) {
         const details = { expected: `at most ${this.#limits.maxDeviceState} bytes`, found: `${size} bytes` };
-        throw core.error("stream.packaged-too-large", "A packaged command is larger than the limit.", details, 5);
+        throw core.error("stream.packaged-too-large", "a packaged command is larger than the limit", details, 5);
       }
       if (!core.has(end + size)) return 0;
       packaged = buf.slice(off + end, off + end + size);
@@ -63,7 +63,7 @@ export class CommandReader {
   #advise(data: Uint8Array): void {
     const summary = getU64(viewOf(data), 0);
     if (!Number.isSafeInteger(summary)) {
-      throw this.#core.error("stream.number-too-large", "A page size is larger than 2^53 - 1.", {}, 5);
+      throw this.#core.error("stream.number-too-large", "a page size is larger than 2^53 - 1", {}, 5);
     }
     const sizes: number[] = [];
     for (let size = this.#hostPageSize * 2; size <= summary; size *= 2) {

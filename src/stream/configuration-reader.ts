@@ -23,7 +23,7 @@ export class ConfigurationReader {
   readonly step: Step = (buf, view, off) => {
     const core = this.#core;
     if (view.getUint8(off) !== SectionType.configuration) {
-      throw core.error("stream.no-configuration", "The stream has no configuration section.", {
+      throw core.error("stream.no-configuration", "the stream has no configuration section", {
         expected: "0x07",
         found: `0x${view.getUint8(off).toString(16).padStart(2, "0")}`,
         hint: "Machine types up to 2.3 write streams without it; they are not supported.",
@@ -33,7 +33,7 @@ export class ConfigurationReader {
     const length = view.getUint32(off + 1);
     if (length > MAX_MACHINE_NAME) {
       const details = { expected: `at most ${MAX_MACHINE_NAME} bytes`, found: `${length} bytes` };
-      throw core.error("stream.machine-name", "The machine name is too long.", details, 1);
+      throw core.error("stream.machine-name", "the machine name is too long", details, 1);
     }
     if (!core.has(5 + length)) return 0;
     this.#machine = latin1(buf, off + 5, off + 5 + length);
@@ -54,12 +54,12 @@ export class ConfigurationReader {
     const version = view.getUint32(off + fields - 4);
     const known = name === CAPABILITIES || name === TARGET_PAGE_BITS || name === UUID;
     if (!known || version !== 1) {
-      throw core.error("stream.unknown-subsection", `Configuration subsection "${printable(name)}" is not known.`, {
+      throw core.error("stream.unknown-subsection", `configuration subsection "${printable(name)}" is not known`, {
         found: `${printable(name)} version ${version}`,
       });
     }
     if (this.#subsections.some((s) => s.name === name)) {
-      throw core.error("stream.duplicate-subsection", `Configuration subsection "${printable(name)}" comes twice.`);
+      throw core.error("stream.duplicate-subsection", `configuration subsection "${printable(name)}" comes twice`);
     }
     const end = name === CAPABILITIES ? this.#capabilities(view, off, fields) : fields + (name === UUID ? 16 : 4);
     if (end === 0 || !core.has(end)) return 0;
@@ -74,7 +74,7 @@ export class ConfigurationReader {
     const count = view.getUint32(off + fields);
     if (count > MAX_CAPABILITIES) {
       const details = { expected: `at most ${MAX_CAPABILITIES}`, found: String(count) };
-      throw core.error("stream.capability-count", "The configuration lists too many capabilities.", details, fields);
+      throw core.error("stream.capability-count", "the configuration lists too many capabilities", details, fields);
     }
     let at = fields + 4;
     for (let i = 0; i < count; i++) {

@@ -25,7 +25,7 @@ export function capabilitiesOf(configuration: ConfigurationRecord): string[] {
   const cursor = new Cursor(payload);
   const count = cursor.u32();
   if (count > MAX_CAPABILITIES) {
-    throw new FixedramError("stream.capability-count", "The configuration lists too many capabilities.", {
+    throw new FixedramError("stream.capability-count", "the configuration lists too many capabilities", {
       expected: `at most ${MAX_CAPABILITIES}`,
       found: String(count),
     });

@@ -74,7 +74,7 @@ export class DeviceTail {
     const end = this.#findEnd();
     if (end !== null) return end;
     if (length <= this.#limit) return null;
-    throw new FixedramError("stream.device-state-too-large", "The device state is larger than the limit.", {
+    throw new FixedramError("stream.device-state-too-large", "the device state is larger than the limit", {
       offset: this.#offset,
       expected: `at most ${this.#limit} bytes up to the vmdesc's end`,
       hint: "Raise maxDeviceState if the guest really has that much.",
@@ -138,7 +138,7 @@ export class DeviceTail {
   }
 
   #tooMany(): FixedramError {
-    return new FixedramError("stream.false-ends", "The device state holds too many things that look like its end.", {
+    return new FixedramError("stream.false-ends", "the device state holds too many things that look like its end", {
       offset: this.#offset,
     });
   }
@@ -172,7 +172,7 @@ export class DeviceTail {
     if (length > 6 && this.#bytes[length - 1] === SectionType.eof && this.#bytes[length - 6] === SectionType.footer)
       return;
     if (this.#rejection !== null) throw this.#rejection;
-    throw new FixedramError("stream.cut", "The stream ends among the device sections.", {
+    throw new FixedramError("stream.cut", "the stream ends among the device sections", {
       offset: this.#offset + length,
     });
   }
@@ -198,7 +198,7 @@ export function claimEarly(vmdesc: Vmdesc, early: readonly DeviceRecord[], offse
     if (length === device.payload.length) continue;
     mismatch = new FixedramError(
       "stream.early-section-length",
-      `Early device section "${printable(device.name)}" does not have the length that the vmdesc gives it.`,
+      `early device section "${printable(device.name)}" does not have the length that the vmdesc gives it`,
       {
         offset,
         expected: length === null ? "listed in the vmdesc" : `${length} bytes`,

@@ -22,7 +22,7 @@ export class DirtyBitmapReader {
     const core = this.#core;
     const flags = view.getUint8(off);
     if ((flags & DirtyBitmapFlag.extended) !== 0) {
-      throw core.error("stream.dirty-bitmap-flags", "A dirty-bitmap record has flags that are not known.", {
+      throw core.error("stream.dirty-bitmap-flags", "a dirty-bitmap record has flags that are not known", {
         found: `0x${flags.toString(16)}`,
       });
     }
@@ -53,7 +53,7 @@ export class DirtyBitmapReader {
       }
     }
     if (at > this.#limits.maxDeviceState - this.#payload.length) {
-      throw core.error("stream.dirty-bitmap-too-large", "A dirty bitmap is larger than the limit.", {
+      throw core.error("stream.dirty-bitmap-too-large", "a dirty bitmap is larger than the limit", {
         expected: `at most ${this.#limits.maxDeviceState} bytes`,
       });
     }

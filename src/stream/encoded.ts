@@ -57,7 +57,7 @@ export class EncodedPages {
     }
     throw new FixedramError(
       "stream.compressed-page",
-      "A compressed page does not unpack to a page",
+      "a compressed page does not unpack to a page",
       { block: block.name, page },
       { cause },
     );

@@ -47,7 +47,7 @@ export function readGreeting(bytes: Uint8Array): Greeting {
   const magic = view.getUint32(0);
   const version = view.getUint32(4);
   if (magic !== MULTIFD_MAGIC || version !== MULTIFD_VERSION) {
-    throw new FixedramError("stream.multifd-greeting", "A connection does not begin as a multifd channel does", {
+    throw new FixedramError("stream.multifd-greeting", "a connection does not begin as a multifd channel does", {
       offset: 0,
       expected: `${hex(MULTIFD_MAGIC)}, version ${MULTIFD_VERSION}`,
       found: `${hex(magic)}, version ${version}`,
@@ -91,27 +91,27 @@ export function readPacketHeader(view: DataView, bytes: Uint8Array, pageSize: nu
   if (magic !== MULTIFD_MAGIC || version !== MULTIFD_VERSION) {
     const found = `${hex(magic)}, version ${version}`;
     const expected = `${hex(MULTIFD_MAGIC)}, version ${MULTIFD_VERSION}`;
-    throw fail("stream.multifd-packet", "A packet of a multifd channel does not begin as one", expected, found);
+    throw fail("stream.multifd-packet", "a packet of a multifd channel does not begin as one", expected, found);
   }
   const flags = view.getUint32(8);
   const rest = flags - (flags % 2);
   if (rest !== 0) {
     const what = (flags & MultifdFlag.compression) !== 0 ? "is compressed" : "has flags that are not known";
-    throw fail("stream.multifd-flags", `A packet of a multifd channel ${what}`, "0 or 1", hex(flags));
+    throw fail("stream.multifd-flags", `a packet of a multifd channel ${what}`, "0 or 1", hex(flags));
   }
   const most = packetPages(pageSize);
   const pages = view.getUint32(16);
   const zeroPages = view.getUint32(32);
   if (pages + zeroPages > most) {
     const found = `${pages} and ${zeroPages} zero`;
-    throw fail("stream.multifd-packet", "A multifd packet announces more pages than fit", `at most ${most}`, found);
+    throw fail("stream.multifd-packet", "a multifd packet announces more pages than fit", `at most ${most}`, found);
   }
   const sync = flags % 2 === 1;
   const length = view.getUint32(20);
   // QEMU 7.2 leaves an older packet's length in a SYNC, and in a packet without pages.
   if (!sync && pages > 0 && length !== pages * pageSize) {
     const expected = `${pages} pages of ${pageSize} bytes`;
-    throw fail("stream.multifd-packet", "A multifd packet has another length than its pages", expected, `${length}`);
+    throw fail("stream.multifd-packet", "a multifd packet has another length than its pages", expected, `${length}`);
   }
   return { sync, pages, zeroPages, block: pages + zeroPages === 0 ? "" : nameIn(bytes) };
 }

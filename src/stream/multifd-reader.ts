@@ -109,7 +109,7 @@ export class MultifdReader {
   /** The channel was closed. @throws `stream.multifd-cut` inside a packet */
   closed(): void {
     if (!this.inside) return;
-    throw new FixedramError("stream.multifd-cut", "A multifd channel ends inside a packet", { offset: this.received });
+    throw new FixedramError("stream.multifd-cut", "a multifd channel ends inside a packet", { offset: this.received });
   }
 
   /** Takes chunks of any size, copied; for whoever cannot read into the buffer. */
@@ -150,7 +150,7 @@ export class MultifdReader {
   #packet({ pages, zeroPages, block: name }: PacketHeader, at: number): void {
     const block = this.#blocks.get(name);
     if (block === undefined) {
-      throw new FixedramError("stream.unknown-block", `A page belongs to "${printable(name)}", which the list lacks.`, {
+      throw new FixedramError("stream.unknown-block", `a page belongs to "${printable(name)}", which the list lacks`, {
         offset: at,
         block: name,
       });
@@ -176,7 +176,7 @@ export class MultifdReader {
   #page(block: RamBlock, index: number, at: number): number {
     const place = packetPlace(this.#view, index);
     if (place < block.length && place % this.#pageSize === 0) return place / this.#pageSize;
-    throw new FixedramError("stream.page-out-of-block", `A page has no place in block "${printable(block.name)}".`, {
+    throw new FixedramError("stream.page-out-of-block", `a page has no place in block "${printable(block.name)}"`, {
       offset: at,
       block: block.name,
       expected: `a page below byte ${block.length}`,

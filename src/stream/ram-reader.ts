@@ -107,7 +107,7 @@ export class RamReader {
     const core = this.#core;
     const word = getU64(view, off);
     if (word === Number.POSITIVE_INFINITY) {
-      throw core.error("stream.number-too-large", "A page's address is larger than 2^53 - 1.");
+      throw core.error("stream.number-too-large", "a page's address is larger than 2^53 - 1");
     }
     const flags = view.getUint32(off + 4) & this.#mask;
     const address = word - flags;
@@ -117,7 +117,7 @@ export class RamReader {
       case RamFlag.hook:
         return this.#mark(flags, address);
       case RamFlag.memSize:
-        throw core.error("stream.second-block-list", "A second block list stands inside a RAM section.");
+        throw core.error("stream.second-block-list", "a second block list stands inside a RAM section");
     }
     switch (flags - (flags & RamFlag.continue)) {
       case RamFlag.zero:
@@ -133,15 +133,15 @@ export class RamReader {
   #badFlags(flags: number): Error {
     const found = `0x${flags.toString(16)}`;
     if ((flags & ~KNOWN_FLAGS) !== 0) {
-      return this.#core.error("stream.unknown-ram-flag", "A RAM record has a flag that is not known.", { found });
+      return this.#core.error("stream.unknown-ram-flag", "a RAM record has a flag that is not known", { found });
     }
-    return this.#core.error("stream.ram-flags", "A RAM record has flags that do not go together.", { found });
+    return this.#core.error("stream.ram-flags", "a RAM record has flags that do not go together", { found });
   }
 
   #mark(flags: number, address: number): number {
     const core = this.#core;
     if (address !== 0) {
-      throw core.error("stream.ram-flags", "A RAM record that names no page has an address.", {
+      throw core.error("stream.ram-flags", "a RAM record that names no page has an address", {
         found: `0x${flags.toString(16)}`,
       });
     }
@@ -158,7 +158,7 @@ export class RamReader {
   #pageRecord(buf: Uint8Array, view: DataView, off: number, flags: number, address: number): number {
     const core = this.#core;
     if (!this.#pagesAllowed) {
-      throw core.error("stream.page-in-mapped-ram", "A page record stands in a mapped-ram stream.");
+      throw core.error("stream.page-in-mapped-ram", "a page record stands in a mapped-ram stream");
     }
     let block = this.#last;
     let header = 8;
@@ -169,19 +169,15 @@ export class RamReader {
       const name = latin1(buf, off + 9, off + header);
       block = this.#byName.get(name) ?? null;
       if (block === null) {
-        throw core.error(
-          "stream.unknown-block",
-          `A page belongs to "${printable(name)}", which the block list lacks.`,
-          {
-            block: name,
-          },
-        );
+        throw core.error("stream.unknown-block", `a page belongs to "${printable(name)}", which the block list lacks`, {
+          block: name,
+        });
       }
     } else if (block === null) {
-      throw core.error("stream.continue-without-block", "The first page record refers to the block of the one before.");
+      throw core.error("stream.continue-without-block", "the first page record refers to the block of the one before");
     }
     if (address >= block.length) {
-      throw core.error("stream.page-out-of-block", `A page lies past the end of block "${printable(block.name)}".`, {
+      throw core.error("stream.page-out-of-block", `a page lies past the end of block "${printable(block.name)}"`, {
         block: block.name,
         page: Math.floor(address / this.#pageSize),
         expected: `below page ${block.pages}`,
@@ -220,7 +216,7 @@ export class RamReader {
       const fill = view.getUint8(off + header);
       if (fill !== 0) {
         const found = `0x${fill.toString(16)}`;
-        throw core.error("stream.zero-fill", "A ZERO record fills with a byte that is not 0.", {
+        throw core.error("stream.zero-fill", "a ZERO record fills with a byte that is not 0", {
           block: block.name,
           page,
           expected: "0x0",
@@ -247,7 +243,7 @@ export class RamReader {
     const start = header + (xbzrle ? 3 : 4);
     if (!core.has(start)) return 0;
     if (xbzrle && view.getUint8(off + header) !== 1) {
-      throw core.error("stream.xbzrle-encoding", "An XBZRLE record has an encoding that is not known.", {
+      throw core.error("stream.xbzrle-encoding", "an XBZRLE record has an encoding that is not known", {
         block: block.name,
         page,
         expected: "1",
@@ -258,7 +254,7 @@ export class RamReader {
     // zlib's worst case is a few bytes more than the page.
     const most = xbzrle ? this.#pageSize : this.#pageSize * 2;
     if (length > most) {
-      throw core.error("stream.encoded-length", "An encoded page is longer than any encoding of a page can be.", {
+      throw core.error("stream.encoded-length", "an encoded page is longer than any encoding of a page can be", {
         block: block.name,
         page,
         expected: `at most ${most} bytes`,

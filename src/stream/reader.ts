@@ -65,7 +65,7 @@ export class StreamReader {
     this.#limits = { maxDeviceState: options.maxDeviceState ?? 2 ** 28, maxBlocks: options.maxBlocks ?? 65536 };
     this.#pageSize = options.pageSize ?? 4096;
     if (!isPageSize(this.#pageSize)) {
-      throw new FixedramError("usage.page-size", "The page size must be a power of two from 1024 to 65536.", {
+      throw new FixedramError("usage.page-size", "the page size must be a power of two from 1024 to 65536", {
         found: String(this.#pageSize),
       });
     }
@@ -133,7 +133,7 @@ export class StreamReader {
       return;
     }
     if (this.#tail === null) {
-      throw new FixedramError("stream.cut", "The stream ends before it is complete", { offset: core.position });
+      throw new FixedramError("stream.cut", "the stream ends before it is complete", { offset: core.position });
     }
     this.#tail.finish();
     const bytes = this.#tail.bytes;
@@ -145,7 +145,7 @@ export class StreamReader {
   readonly #header: Step = (_buf, view, off) => {
     const core = this.#core;
     if (view.getUint32(off) !== STREAM_MAGIC) {
-      throw core.error("stream.bad-magic", "This is no migration stream: it does not begin with QEVM.", {
+      throw core.error("stream.bad-magic", "this is no migration stream: it does not begin with QEVM", {
         expected: "5145564d",
         found: view.getUint32(off).toString(16).padStart(8, "0"),
       });
@@ -153,7 +153,7 @@ export class StreamReader {
     const version = view.getUint32(off + 4);
     if (version !== STREAM_VERSION) {
       const details = { expected: String(STREAM_VERSION), found: String(version) };
-      throw core.error("stream.version", "The stream has a version that QEMU itself refuses.", details, 4);
+      throw core.error("stream.version", "the stream has a version that QEMU itself refuses", details, 4);
     }
     this.#out.record({ kind: "header", version });
     const configuration = new ConfigurationReader(core, (record) => {
@@ -169,7 +169,7 @@ export class StreamReader {
     const bits = targetPageBitsOf(record);
     if (bits !== null) {
       if (bits < 10 || bits > 16) {
-        throw this.#core.error("stream.page-bits", "The configuration names an impossible page size.", {
+        throw this.#core.error("stream.page-bits", "the configuration names an impossible page size", {
           expected: "10 to 16 bits",
           found: `${bits} bits`,
         });
@@ -199,9 +199,9 @@ export class StreamReader {
       case SectionType.vmdesc:
       case SectionType.configuration:
       case SectionType.footer:
-        throw core.error("stream.misplaced-section", "A section of this type can't stand here.", { found: hex(type) });
+        throw core.error("stream.misplaced-section", "a section of this type can't stand here", { found: hex(type) });
       default:
-        throw core.error("stream.unknown-section", "A section has a type that is not known.", { found: hex(type) });
+        throw core.error("stream.unknown-section", "a section has a type that is not known", { found: hex(type) });
     }
   };
 
@@ -219,12 +219,12 @@ export class StreamReader {
     const sectionId = view.getUint32(off + 1);
     const name = latin1(buf, off + 6, off + length - 8);
     if (this.#live.size + this.#early.length >= MAX_SECTIONS) {
-      throw core.error("stream.too-many-sections", "There are more live and early sections than any machine has.", {
+      throw core.error("stream.too-many-sections", "there are more live and early sections than any machine has", {
         expected: `at most ${MAX_SECTIONS}`,
       });
     }
     if (this.#live.has(sectionId) || this.#early.some((device) => device.sectionId === sectionId)) {
-      throw core.error("stream.duplicate-section-id", `Section "${printable(name)}" has an id that is taken.`, {
+      throw core.error("stream.duplicate-section-id", `section "${printable(name)}" has an id that is taken`, {
         found: String(sectionId),
       });
     }
@@ -244,19 +244,19 @@ export class StreamReader {
       const found = printable(name);
       for (const [suffix, code, what] of unsupportedSections) {
         if (!name.endsWith(suffix)) continue;
-        throw core.error(code, `The stream holds the live state of ${what}, which can't be read.`, { found });
+        throw core.error(code, `the stream holds the live state of ${what}, which can't be read`, { found });
       }
-      throw core.error("stream.unsupported-section", `The live section "${found}" can't be read.`, { found });
+      throw core.error("stream.unsupported-section", `the live section "${found}" can't be read`, { found });
     }
     const expected = name === "ram" ? RAM_VERSION : DIRTY_BITMAP_VERSION;
     if (version !== expected) {
-      throw core.error("stream.section-version", `Section "${name}" has an unknown version.`, {
+      throw core.error("stream.section-version", `section "${name}" has an unknown version`, {
         expected: String(expected),
         found: String(version),
       });
     }
     if (instance !== 0) {
-      throw core.error("stream.section-instance", `Section "${name}" is not the only one of its kind.`, {
+      throw core.error("stream.section-instance", `section "${name}" is not the only one of its kind`, {
         expected: "instance 0",
         found: `instance ${instance}`,
       });
@@ -268,7 +268,7 @@ export class StreamReader {
 
   #ramStart(sectionId: number, instance: number, version: number): void {
     const core = this.#core;
-    if (this.#ramSeen) throw core.error("stream.second-ram-section", "There is a second RAM section.");
+    if (this.#ramSeen) throw core.error("stream.second-ram-section", "there is a second RAM section");
     this.#ramSeen = true;
     const capabilities = this.#configuration === null ? [] : capabilitiesOf(this.#configuration);
     const mapped = capabilities.includes("mapped-ram");
@@ -301,7 +301,7 @@ export class StreamReader {
     const sectionId = view.getUint32(off + 1);
     const section = this.#live.get(sectionId);
     if (section === undefined || section.ended) {
-      throw core.error("stream.unknown-section-id", "A section goes on that was never begun, or has ended.", {
+      throw core.error("stream.unknown-section-id", "a section goes on that was never begun, or has ended", {
         found: String(sectionId),
       });
     }
@@ -322,7 +322,7 @@ export class StreamReader {
     const core = this.#core;
     const id = view.getUint32(off + 1);
     if (view.getUint8(off) !== SectionType.footer || id !== this.#footerId) {
-      throw core.error("stream.bad-footer", "A section does not end in its footer.", {
+      throw core.error("stream.bad-footer", "a section does not end in its footer", {
         expected: `7e, id ${this.#footerId}`,
         found: `${hex(view.getUint8(off)).slice(2)}, id ${id}`,
       });
@@ -341,7 +341,7 @@ export class StreamReader {
     const found = findEarlyFooter(buf, view, off, end, this.#earlyScanned, sectionId, known);
     const footer = found >= 0 ? found : -1 - found;
     if (footer > most) {
-      throw core.error("stream.early-section-too-long", "No footer ends an early device section within 1 MiB.");
+      throw core.error("stream.early-section-too-long", "no footer ends an early device section within 1 MiB");
     }
     if (found < 0) {
       this.#earlyScanned = footer;
@@ -360,7 +360,7 @@ export class StreamReader {
     };
     this.#earlyBytes += device.payload.length;
     if (this.#earlyBytes > this.#limits.maxDeviceState) {
-      throw core.error("stream.device-state-too-large", "The early device sections are larger than the limit.", {
+      throw core.error("stream.device-state-too-large", "the early device sections are larger than the limit", {
         expected: `at most ${this.#limits.maxDeviceState} bytes`,
       });
     }
@@ -399,7 +399,7 @@ export class StreamReader {
     const length = 5 + view.getUint32(off + 1);
     const most = Math.min(MAX_VMDESC, this.#limits.maxDeviceState);
     if (length - 5 > most) {
-      throw core.error("stream.device-state-too-large", "The vmdesc is larger than the limit.", {
+      throw core.error("stream.device-state-too-large", "the vmdesc is larger than the limit", {
         expected: `at most ${most} bytes`,
       });
     }
@@ -408,7 +408,7 @@ export class StreamReader {
     const { mismatch, lengths } = claimEarly(parseVmdesc(bytes, core.at + 5), this.#early, core.at);
     if (mismatch !== null) throw mismatch;
     if (lengths.unclaimed > 0) {
-      throw core.error("stream.device-state", "The vmdesc lists device sections that the stream does not hold.");
+      throw core.error("stream.device-state", "the vmdesc lists device sections that the stream does not hold");
     }
     this.#out.record({ kind: "vmdesc", bytes });
     core.complete = true;

@@ -19,7 +19,7 @@ export class RecordBudget {
     this.#records++;
     this.#bytes += bytesOf(record);
     if (this.#records <= this.#maxRecords && this.#bytes <= this.#maxBytes) return;
-    throw new FixedramError("stream.too-many-records", "The stream holds more that is not pages than the limit.", {
+    throw new FixedramError("stream.too-many-records", "the stream holds more that is not pages than the limit", {
       ...(offset === undefined ? {} : { offset }),
       expected: `at most ${this.#maxRecords} records and ${this.#maxBytes} bytes`,
     });

@@ -68,8 +68,8 @@ export function isShallow(bytes: Uint8Array, limit: number): boolean {
  * @param offset where the JSON stands, for the error
  */
 export function parseVmdesc(bytes: Uint8Array, offset = 0): Vmdesc {
-  if (bytes.length > MAX_VMDESC) throw invalid(offset, `It is longer than ${MAX_VMDESC} bytes.`);
-  if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, `It nests deeper than ${MAX_DEPTH} levels.`);
+  if (bytes.length > MAX_VMDESC) throw invalid(offset, `it is longer than ${MAX_VMDESC} bytes`);
+  if (!isShallow(bytes, MAX_DEPTH)) throw invalid(offset, `it nests deeper than ${MAX_DEPTH} levels`);
   let json: unknown;
   try {
     json = JSON.parse(latin1(bytes));
@@ -161,7 +161,7 @@ function length(entries: Entries, name: string): string | null {
 }
 
 function invalid(offset: number, said: string): FixedramError {
-  return new FixedramError("stream.vmdesc-invalid", "The device description (vmdesc) can't be read.", { offset, said });
+  return new FixedramError("stream.vmdesc-invalid", "the device description (vmdesc) can't be read", { offset, said });
 }
 
 /**
@@ -215,16 +215,16 @@ export function cutDeviceState(bytes: Uint8Array, lengths: DeviceLengths | Vmdes
   const sections: DeviceRecord[] = [];
   while (cursor.remaining > 0) {
     const at = offset + cursor.offset;
-    if (cursor.u8() !== SectionType.full) throw disagree(at, "No device section begins here.");
+    if (cursor.u8() !== SectionType.full) throw disagree(at, "no device section begins here");
     const sectionId = cursor.u32();
     const name = latin1(cursor.take(cursor.u8()));
     const instance = cursor.u32();
     const version = cursor.u32();
     const length = known.claim(name, instance);
-    if (length === null) throw disagree(at, `The vmdesc does not list "${printable(name)}" instance ${instance}.`);
+    if (length === null) throw disagree(at, `the vmdesc does not list "${printable(name)}" instance ${instance}`);
     const payload = cursor.take(length);
     if (cursor.u8() !== SectionType.footer || cursor.u32() !== sectionId) {
-      throw disagree(at, `"${printable(name)}" does not end after the ${length} bytes that the vmdesc says.`);
+      throw disagree(at, `"${printable(name)}" does not end after the ${length} bytes that the vmdesc says`);
     }
     sections.push({ kind: "device", sectionId, name, instance, version, payload, early: false });
   }
@@ -232,7 +232,7 @@ export function cutDeviceState(bytes: Uint8Array, lengths: DeviceLengths | Vmdes
 }
 
 function disagree(offset: number, said: string): FixedramError {
-  return new FixedramError("stream.device-state", "The device state does not agree with its description (vmdesc).", {
+  return new FixedramError("stream.device-state", "the device state does not agree with its description (vmdesc)", {
     offset,
     said,
   });

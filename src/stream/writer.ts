@@ -266,5 +266,5 @@ export function blockEntrySize(entry: BlockEntry): number {
 }
 
 function cannotRenumber(what: string): FixedramError {
-  return new FixedramError("stream.cannot-renumber", `Section ids inside ${what} can't be given new numbers.`);
+  return new FixedramError("stream.cannot-renumber", `section ids inside ${what} can't be given new numbers`);
 }

@@ -12,21 +12,21 @@ export function decodeXbzrle(page: Uint8Array, data: Uint8Array): void {
   let to = 0;
   const number = (): number => {
     const low = data[from++];
-    if (low === undefined) throw damaged("It ends inside a pair.");
+    if (low === undefined) throw damaged("it ends inside a pair");
     if (low < 0x80) return low;
     const high = data[from++];
-    if (high === undefined) throw damaged("It ends inside a number.");
-    if (high >= 0x80) throw damaged("A number is longer than two bytes.");
+    if (high === undefined) throw damaged("it ends inside a number");
+    if (high >= 0x80) throw damaged("a number is longer than two bytes");
     return low - 0x80 + high * 0x80;
   };
   while (from < data.length) {
     const first = from === 0;
     const skip = number();
-    if (skip === 0 && !first) throw damaged("Two runs of changed bytes touch.");
+    if (skip === 0 && !first) throw damaged("two runs of changed bytes touch");
     const count = number();
-    if (count === 0) throw damaged("A run of changed bytes is empty.");
-    if (to + skip + count > page.length) throw damaged("It reaches past the end of the page.");
-    if (from + count > data.length) throw damaged("It ends inside a run.");
+    if (count === 0) throw damaged("a run of changed bytes is empty");
+    if (to + skip + count > page.length) throw damaged("it reaches past the end of the page");
+    if (from + count > data.length) throw damaged("it ends inside a run");
     page.set(data.subarray(from, from + count), to + skip);
     to += skip + count;
     from += count;
@@ -34,5 +34,5 @@ export function decodeXbzrle(page: Uint8Array, data: Uint8Array): void {
 }
 
 function damaged(said: string): FixedramError {
-  return new FixedramError("stream.xbzrle-data", "An XBZRLE page can't be decoded.", { said });
+  return new FixedramError("stream.xbzrle-data", "an XBZRLE page can't be decoded", { said });
 }

@@ -90,7 +90,7 @@ export function readFully(file: SharedFile, target: Uint8Array, position: number
       throw systemError(error, file.name, `Reading at byte ${position + done}`);
     }
     if (count === 0) {
-      throw new FixedramError("file.truncated", "The file ends among its pages", {
+      throw new FixedramError("file.truncated", "the file ends among its pages", {
         path: file.name,
         offset: position + done,
         hint: "The file was cut, or is being changed. Fetch it again.",

@@ -159,7 +159,7 @@ export class WorkerPool<T extends TaskTable = Tasks> implements AsyncDisposable 
     const waiting = this.#running.get(worker);
     this.#running.delete(worker);
     waiting?.reject(
-      new FixedramError("system.worker-died", "A worker thread of fixedram ended in the middle of its work", {
+      new FixedramError("system.worker-died", "a worker thread of fixedram ended in the middle of its work", {
         said: why,
         hint: "The machine may be out of memory. Nothing was changed; run the command again.",
       }),

@@ -170,7 +170,7 @@ export class QueueReader extends Queue {
 }
 
 function silent(): FixedramError {
-  return new FixedramError("system.worker-died", "The thread that writes the file has done nothing for ten minutes", {
+  return new FixedramError("system.worker-died", "the thread that writes the file has done nothing for ten minutes", {
     hint: "The disk may hang, or the machine be out of memory. Nothing was changed; run the command again.",
   });
 }

@@ -111,8 +111,8 @@ export const deviceTrees: DevicesResult = {
       tree: null,
       problem: {
         code: "stream.device-fields",
-        message: "A device section does not hold what its description says.",
-        said: "9 bytes at the end belong to no field.",
+        message: "a device section does not hold what its description says",
+        said: "9 bytes at the end belong to no field",
       },
     },
   ],

@@ -5,7 +5,8 @@ import { deviceTrees, insideFakes, memory, searched, translated } from "./inside
 
 async function answer(line: string, more: Parameters<typeof cli>[2] = {}): Promise<string> {
   const { code, stdout, stderr } = await cli(line.split(" "), fakes, more);
-  expect([code, stderr]).toEqual([0, ""]);
+  const told = line.startsWith("read ") ? "note: physical memory map as recorded at the save\n" : "";
+  expect([code, stderr]).toEqual([0, told]);
   return `\n${stdout}`;
 }
 
@@ -111,11 +112,18 @@ describe("read", () => {
     ["translate f ffff", "usage.not-an-address"],
   ])("refused: %s", async (line, code) => expect(await refused(line)).toEqual([2, code]));
 
-  test("that the memory map is by the rules is said", async () => {
-    const { stderr } = await cli(["read", "f", "0", "8"], {
-      read: async (o) => ({ ...(await insideFakes.read(o)), map: { from: "rules", note: "by the rules" } }),
-    });
-    expect(stderr).toBe("note: by the rules.\n");
+  test("which memory map it was is said; in JSON only where it is no record, for the object has it", async () => {
+    const told = async (line: string, from: "recorded" | "given" | "rules") =>
+      (
+        await cli(line.split(" "), {
+          read: async (o) => ({ ...(await insideFakes.read(o)), map: { from, note: `map: ${from}` } }),
+        })
+      ).stderr;
+    for (const from of ["recorded", "given", "rules"] as const)
+      expect(await told("read f 0 8", from)).toBe(`note: map: ${from}\n`);
+    expect(await told("read f 0 8 --quiet", "recorded")).toBe("");
+    expect(await told("read f 0 8 --json", "recorded")).not.toContain("notice");
+    expect(await told("read f 0 8 --json", "rules")).toContain('"message":"map: rules"');
   });
 });
 
@@ -139,7 +147,7 @@ describe("translate", () => {
     const not = {
       ...translated,
       mapped: false,
-      reason: "The PD entry is not present.",
+      reason: "The PD entry is not present",
       physical: null,
       place: null,
       pageSize: null,
@@ -154,7 +162,7 @@ describe("translate", () => {
         PML4[511]   0x0200_1067 at 0x0200_0ff8
         PDPT[510]   0x0200_2063 at 0x0200_1ff0
         PD[8]       0x0100_01a1 at 0x0200_2040
-        not mapped  The PD entry is not present.
+        not mapped  The PD entry is not present
         map         physical memory map as recorded at the save
       ",
       ]
@@ -207,7 +215,7 @@ describe("search", () => {
     const { code, stderr } = await cli(["search", "f", "x", "--limit", "1"], {
       search: async () => ({ ...searched, stopped: "limit" }),
     });
-    expect([code, stderr]).toEqual([0, "note: There are more than 1 hits; --limit N shows N.\n"]);
+    expect([code, stderr]).toEqual([0, "note: there are more than 1 hits; --limit N shows N\n"]);
   });
 
   test("ended by Ctrl-C it leaves what was found", async () => {
@@ -227,7 +235,7 @@ describe("search", () => {
     expect([text.code, text.stdout.length > 0, text.stderr]).toEqual([
       130,
       true,
-      "note: The search was ended; there may be more.\n",
+      "note: the search was ended; there may be more\n",
     ]);
     const json = await cli(["search", "f", "x", "--json"], stopped, { signals });
     expect([json.code, JSON.parse(json.stdout)]).toMatchObject([
@@ -265,7 +273,7 @@ describe("devices", () => {
       [
         1,
         "odd\\x1bdevice  instance 1, version 1, 9 bytes
-        can't be decoded: A device section does not hold what its description says. 9 bytes at the end belong to no field.
+        can't be decoded: a device section does not hold what its description says: 9 bytes at the end belong to no field
       ",
       ]
     `);

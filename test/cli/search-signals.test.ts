@@ -55,7 +55,7 @@ test("an expression that never ends: the hits before it stand, and the end is to
   const lines = (await stdout).split("\n");
   expect(lines[0]).toMatch(/^0x0000_0000 {2}pc\.ram\+0x0000_0000 {2}.*the first~/);
   expect(lines.slice(1)).toEqual([""]);
-  expect(await stderr).toContain("The search was ended; there may be more.");
+  expect(await stderr).toContain("the search was ended; there may be more");
 }, 60_000);
 
 test("strings: whole lines as far as it came", async () => {
@@ -73,5 +73,5 @@ test("strings: whole lines as far as it came", async () => {
   for (const [i, line] of lines.slice(0, -1).entries())
     expect(Number(line.split("  ")[0]?.replace("_", ""))).toBe(i * 64);
   expect(lines.length).toBeLessThan((80 * 2 ** 20) / 64);
-  expect(await stderr).toContain("The search was ended; there may be more.");
+  expect(await stderr).toContain("the search was ended; there may be more");
 }, 60_000);

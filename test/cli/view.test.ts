@@ -42,7 +42,7 @@ describe("resume --lazy --view", () => {
     const { code, stderr, stdout } = await cli(argv, { ...operations, resumeLazy });
     expect(code).toBe(0);
     expect(stderr).toContain(`note: ${url}\n`);
-    expect(stderr).toContain(`${url} stays until Ctrl-C.`);
+    expect(stderr).toContain(`${url} stays until Ctrl-C`);
     expect(stdout).toContain("Resumed");
     expect([...new Set(notes)]).toEqual([
       "resume web.fram 8000",

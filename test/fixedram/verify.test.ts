@@ -201,10 +201,10 @@ describe("checkSealed", () => {
       const result = await with_(at, [byteAt(at) ^ 0x20], () => check(false));
       return result.problems.list.map(({ code, message }) => `${code} ${message.split(" ").slice(0, 3).join(" ")}`);
     };
-    expect(await damaged(20)).toEqual(["seal.damaged-region The stream's header"]);
-    expect(await damaged(place(1).entryOffset + 2)).toEqual(["seal.damaged-region The entry of"]);
-    expect(await damaged(place(1).bitmapOffset)).toEqual(["seal.damaged-region The bitmap of"]);
-    expect(await damaged(writer.streamEnd - 100)).toContain("seal.damaged-region The device state");
+    expect(await damaged(20)).toEqual(["seal.damaged-region the stream's header"]);
+    expect(await damaged(place(1).entryOffset + 2)).toEqual(["seal.damaged-region the entry of"]);
+    expect(await damaged(place(1).bitmapOffset)).toEqual(["seal.damaged-region the bitmap of"]);
+    expect(await damaged(writer.streamEnd - 100)).toContain("seal.damaged-region the device state");
     expect(await damaged(pageAt(0, 1))).toEqual([]);
   });
 

@@ -118,7 +118,7 @@ describe("aarch64", () => {
       mapped: false,
       reason: expect.stringContaining("outside both halves"),
     });
-    expect(await walk(paging, low + 4096n)).toMatchObject({ mapped: false, reason: "The level 3 entry is not valid." });
+    expect(await walk(paging, low + 4096n)).toMatchObject({ mapped: false, reason: "the level 3 entry is not valid" });
     expect(await walk([[SCTLR, 0n]], 0x4000_0000n)).toMatchObject({ physical: 0x4000_0000, pageSize: 0 });
   });
 

@@ -58,11 +58,11 @@ describe("4-level tables", () => {
   test("an address with nothing behind it says at which table the way ends", async () => {
     expect(await translate(x86(), memory, 0x40_2000n)).toMatchObject({
       mapped: false,
-      reason: "The PT entry is not present.",
+      reason: "the PT entry is not present",
     });
     expect(await translate(x86(), memory, 2n ** 40n)).toMatchObject({
       mapped: false,
-      reason: "The PML4 entry is not present.",
+      reason: "the PML4 entry is not present",
     });
   });
 
@@ -81,7 +81,7 @@ describe("4-level tables", () => {
     // Without EFER.NXE bit 63 is reserved; a state that does not hold EFER says nothing of it.
     expect(await translate(x86({ msrs: { efer: 0x501n } }), memory, 0x40_0000n)).toMatchObject({
       mapped: false,
-      reason: "The PML4 entry has reserved bits set (0x8000_0000_0000_0000): a CPU faults.",
+      reason: "the PML4 entry has reserved bits set (0x8000_0000_0000_0000): a CPU faults",
     });
     expect(await translate(x86({ msrs: {} }), memory, 0x40_0000n)).toMatchObject({ rights: { execute: true } });
     view.setBigUint64(0x1000, before, true);
@@ -108,7 +108,7 @@ describe("4-level tables", () => {
     for (const levels of [4, 5] as const) {
       expect(await walked(levels, 1, { top: 0x80n })).toMatchObject({
         mapped: false,
-        reason: `The PML${levels} entry has reserved bits set (0x0000_0080): a CPU faults.`,
+        reason: `the PML${levels} entry has reserved bits set (0x0000_0080): a CPU faults`,
         steps: [{ level: levels }],
       });
     }
@@ -130,7 +130,7 @@ describe("4-level tables", () => {
 
   test("a table outside of memory is said", async () => {
     const found = await translate(x86({ cr3: 0xfff_0000_0000n }), memory, 0n);
-    expect(found).toMatchObject({ mapped: false, reason: "PML4 lies at 0x0fff_0000_0000, where there is no memory." });
+    expect(found).toMatchObject({ mapped: false, reason: "PML4 lies at 0x0fff_0000_0000, where there is no memory" });
   });
 
   test("memory is read across pages that do not follow each other", async () => {

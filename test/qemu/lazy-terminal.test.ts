@@ -22,7 +22,7 @@ test("the first Ctrl-C explains and ends nothing; later it is QEMU's", { timeout
   const { guest, file, before } = await saved();
   const { argv, serialPath } = resumeCommand({ ...guest.options, qemu: qemu("new") });
   const terminal = onTerminal(["resume", file, "--lazy", ...slowly, "--", ...argv], serialPath);
-  await expect.poll(() => terminal.shown(), patience).toMatch(/The guest is running/);
+  await expect.poll(() => terminal.shown(), patience).toMatch(/the guest is running/);
   terminal.type("\x03");
   await expect.poll(() => terminal.shown(), patience).toMatch(/Once more ends QEMU, and with it the guest;/);
   const serial = await Serial.connect(serialPath, 10_000);
@@ -57,7 +57,7 @@ test("a guest whose console is the terminal reads it, Ctrl-C included", { timeou
   const console = ["-display", "none", "-serial", "mon:stdio", "-pidfile", mark];
   const argv = [...guestArgv({ ...bare, qemu: qemu("new") }, undefined), ...console];
   const terminal = onTerminal(["resume", file, "--lazy", ...slowly, "--", ...argv], mark);
-  await expect.poll(() => terminal.shown(), patience).toMatch(/The guest is running/);
+  await expect.poll(() => terminal.shown(), patience).toMatch(/the guest is running/);
   terminal.type("?");
   await expect.poll(() => terminal.shown(), patience).toMatch(/alive /);
   // A key like any other to this guest, which goes on.

@@ -66,7 +66,7 @@ test.each([
 
 test("nesting is bounded before anything recurses", () => {
   const deep = `{"devices":[{"name":"a","instance_id":0,"fields":${"[".repeat(100_000)}`;
-  expect(errorOf(() => parse(deep)).details).toMatchObject({ offset: 50, said: "It nests deeper than 128 levels." });
+  expect(errorOf(() => parse(deep)).details).toMatchObject({ offset: 50, said: "it nests deeper than 128 levels" });
   let state: unknown = { fields: [{ name: "x", size: 1 }] };
   for (let i = 0; i < 60; i++) state = { subsections: [state] };
   const vmdesc = parse({ devices: [{ name: "a", instance_id: 0, ...(state as object) }] });
@@ -81,7 +81,7 @@ test("brackets in strings are not nesting", () => {
 test("what nests too deep is refused, whether anybody reads it or not", () => {
   const unread = (levels: number) => `{"devices":[],"unread":${"[".repeat(levels)}${"]".repeat(levels)}}`;
   expect(parse(unread(127)).devices).toEqual([]);
-  expect(errorOf(() => parse(unread(128))).details.said).toBe("It nests deeper than 128 levels.");
+  expect(errorOf(() => parse(unread(128))).details.said).toBe("it nests deeper than 128 levels");
 });
 
 const field = (more: object) => ({

@@ -51,8 +51,9 @@ export async function run(invocation: Invocation): Promise<number> {
     if (form === "hex" && !whole && !invocation.quiet) stdout.write(dump.end());
   });
   const bytes = Buffer.concat(kept);
-  if (result.map?.from === "rules")
-    invocation.notice({ level: "note", code: "memory-map", message: `${result.map.note}.` });
+  // A JSON object says itself which it was; that it is a guess is told with it too.
+  if (result.map !== null && (!invocation.json || result.map.from === "rules"))
+    invocation.notice({ level: "note", code: "memory-map", message: result.map.note });
   if (whole) {
     const answer = {
       ...result,

@@ -34,7 +34,7 @@ export async function runLazy(invocation: Invocation, options: ResumeOptions): P
   } finally {
     const lost = events?.close() ?? 0;
     if (lost > 0) {
-      const message = `${lost} events are missing: whoever reads them was too slow.`;
+      const message = `${lost} events are missing: whoever reads them was too slow`;
       invocation.notice({ level: "warning", code: "events-lost", message });
     }
     await viewer?.close();
@@ -101,7 +101,7 @@ function tellRunning(invocation: Invocation, { runState, times, process: started
   invocation.notice({
     level: "note",
     code: "running",
-    message: `The guest is ${runState} after ${duration(times.running)}${where}; page server ${pageServer} brings the rest of its memory.`,
+    message: `the guest is ${runState} after ${duration(times.running)}${where}; page server ${pageServer} brings the rest of its memory`,
   });
 }
 
@@ -114,6 +114,6 @@ function explain(invocation: Invocation, started: LazyRunning["process"]): void 
   invocation.notice({
     level: "warning",
     code: "pages-outstanding",
-    message: `The guest still needs pages from the file. Wait until all of its memory is in. ${then}`,
+    message: `the guest still needs pages from the file. Wait until all of its memory is in. ${then}`,
   });
 }

@@ -92,11 +92,11 @@ export async function finding(
     invocation.notice({
       level: "note",
       code: "limit",
-      message: `There are more than ${hits} hits; --limit N shows N.`,
+      message: `there are more than ${hits} hits; --limit N shows N`,
     });
   }
   if (stopped === "signal" && !json) {
-    invocation.notice({ level: "note", code: "ended", message: "The search was ended; there may be more." });
+    invocation.notice({ level: "note", code: "ended", message: "the search was ended; there may be more" });
   }
   invocation.answer({ ...result, hits: kept, count: hits }, () => "");
   if (stopped === "signal") return signalExitCode(signals.received() ?? "SIGINT");

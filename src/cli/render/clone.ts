@@ -38,7 +38,7 @@ export function cloneLine({ number, state, pid, times, error, end, recoveries }:
     failed: `failed: ${error?.message ?? "?"}${error?.said === undefined ? "" : ` (${error.said})`}`,
     ended: `QEMU ended with ${end?.signal ?? `code ${end?.code ?? "?"}`}`,
   };
-  return `Clone ${number}: ${told[state]}.`;
+  return `clone ${number}: ${told[state]}`;
 }
 
 export function cloneTable(clones: readonly CloneStatus[], colors: Colors, columns: number): string {

@@ -1,6 +1,5 @@
 import { printable } from "../../bytes/text.ts";
 import { type DeviceField, type DeviceState, type DeviceValue, isArray, isState } from "../../devices/tree.ts";
-import { FixedramError } from "../../errors.ts";
 import type { DeviceSection, DevicesResult } from "../../operations/inside/devices.ts";
 import { escaped } from "./bytes.ts";
 import type { Colors } from "./colors.ts";
@@ -28,8 +27,8 @@ function deviceText(device: DeviceSection, view: DevicesView): string {
   const { name, instance, version, size, tree, problem } = device;
   const head = `${colors.bold(printable(name))}  instance ${instance}, version ${version}, ${plural(size, "byte")}`;
   if (tree !== null) return [head, ...stateLines(tree.state, "  ", view), ""].join("\n");
-  const said = problem === null ? "" : FixedramError.from(problem).details.said;
-  return `${head}\n  ${colors.red("can't be decoded:")} ${problem?.message ?? ""} ${said ?? ""}\n`;
+  const words = [problem?.message, problem?.said].filter((text) => text !== undefined);
+  return `${head}\n  ${colors.red("can't be decoded:")} ${words.join(": ")}\n`;
 }
 
 function stateLines(state: DeviceState, indent: string, view: DevicesView): string[] {

@@ -104,7 +104,7 @@ export class CloneRun {
     const mine = disks.filter(({ path }) => named.has(path));
     for (const { device, path } of disks) {
       if (named.has(path)) continue;
-      const message = `Disk ${device} (${path}) is not in the command, so there is no overlay for it.`;
+      const message = `disk ${device} (${path}) is not in the command, so there is no overlay for it`;
       this.#notice({ level: "note", code: "no-overlay", message });
     }
     const plan = { file, disks: mine, count, folder: overlayDir };
@@ -126,11 +126,11 @@ export class CloneRun {
   #tellOwn(overlays: Overlays | null, numbered: readonly string[]): void {
     if (overlays !== null) {
       const then = overlays.kept ? "they stay there" : "they are removed when the last clone has ended";
-      const message = `Each clone writes to overlays of its own in ${overlays.folder}; ${then}.`;
+      const message = `each clone writes to overlays of its own in ${overlays.folder}; ${then}`;
       this.#notice({ level: "note", code: "overlays", message });
     }
     if (numbered.length === 0) return;
-    const message = `What all clones would have used has their number behind it: ${numbered.join(", ")} and so on.`;
+    const message = `what all clones would have used has their number behind it: ${numbered.join(", ")} and so on`;
     this.#notice({ level: "note", code: "numbered", message });
   }
 

@@ -188,7 +188,7 @@ function refusedPipe(head: Uint8Array, name: string): unknown {
   const found = recognise(head);
   const refused = refusal(found, head);
   if (refused !== null) return refused;
-  return new FixedramError("usage.not-through-pipe", "A libvirt save image cannot come through a pipe", {
+  return new FixedramError("usage.not-through-pipe", "a libvirt save image cannot come through a pipe", {
     path: name,
     expected: "a migration stream",
     found: "a libvirt save image",

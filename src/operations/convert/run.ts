@@ -30,7 +30,7 @@ export class ConvertRun {
     this.#options = options;
     this.#to = options.to ?? guessTarget(options.output);
     if (typeof options.output !== "string" && this.#to !== "stream") {
-      throw new FixedramError("usage.needs-file", `A ${this.#to} snapshot has pages at places of their own`, {
+      throw new FixedramError("usage.needs-file", `a ${this.#to} snapshot has pages at places of their own`, {
         expected: "a path",
         hint: "Only a stream can go through a pipe.",
       });
@@ -92,7 +92,7 @@ export class ConvertRun {
       this.#notice(
         "warning",
         "trailing-bytes",
-        `${facts.trailing} bytes that came behind the stream's end are left out.`,
+        `${facts.trailing} bytes that came behind the stream's end are left out`,
       );
     }
     signal?.throwIfAborted();
@@ -148,7 +148,7 @@ export class ConvertRun {
   /** Tells of what earlier runs left behind. */
   #named<T extends TargetFile | TargetFolder>(target: T): T {
     for (const { path } of target.place.leftovers) {
-      this.#notice("warning", "left-over", `An earlier run left ${path} behind; it can be removed.`);
+      this.#notice("warning", "left-over", `an earlier run left ${path} behind; it can be removed`);
     }
     return target;
   }
@@ -159,14 +159,14 @@ export class ConvertRun {
     const known = libvirt ?? recorded;
     const xml = this.#options.xml ?? known?.xml ?? null;
     if (xml === null) {
-      throw new FixedramError("usage.libvirt-no-xml", "A save image of libvirt needs the definition of its domain", {
+      throw new FixedramError("usage.libvirt-no-xml", "a save image of libvirt needs the definition of its domain", {
         hint: "Give it with --xml FILE. Get it with: virsh dumpxml --migratable --security-info DOMAIN > domain.xml",
       });
     }
     const { cookie = null, wasRunning = null } = known ?? {};
     if (wasRunning !== null) return { xml, cookie, wasRunning };
     if (snapshot === null) {
-      const text = "The image says that the guest ran; if it was paused, restore it with virsh restore --paused.";
+      const text = "the image says that the guest ran; if it was paused, restore it with virsh restore --paused";
       this.#notice("note", "assumed-running", text);
       return { xml, cookie, wasRunning: true };
     }

@@ -160,7 +160,7 @@ async function damageOf(
   const [problem] = problems?.list ?? [];
   return new FixedramError(
     problem?.code ?? "seal.damaged-node",
-    problem?.message ?? "Pages are not as they were sealed, or the file is being changed",
+    problem?.message ?? "pages are not as they were sealed, or the file is being changed",
     {
       path: name,
       block: block.name,
@@ -219,7 +219,7 @@ function* jobsOf(
 function sealedNodes(digests: Digests, { index, pages, name }: RamBlock): Uint8Array {
   const expected = expectedNodes(nodesOf(digests, index), pages);
   if (expected !== null) return expected;
-  throw new FixedramError("seal.bad-digests", `The digests of RAM block ${printable(name)} are not in order`, {
+  throw new FixedramError("seal.bad-digests", `the digests of RAM block ${printable(name)} are not in order`, {
     block: name,
   });
 }

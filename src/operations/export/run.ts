@@ -67,7 +67,7 @@ export class ExportRun {
       const target = TargetFile.create(output);
       try {
         for (const { path } of target.place.leftovers)
-          this.#reporter.note("warning", "left-over", `An earlier run left ${path} behind; it can be removed.`);
+          this.#reporter.note("warning", "left-over", `an earlier run left ${path} behind; it can be removed`);
         const facts = await this.#facts(inside);
         await this.#write(snapshot, digests, facts, target);
         this.#reporter.enter("sync");
@@ -112,7 +112,7 @@ export class ExportRun {
   /** The memory map; for formats that hold them, the CPUs and the kernel's note. What cannot be had is told. */
   async #facts(inside: Inside): Promise<Facts> {
     const { memoryMap } = inside;
-    if (memoryMap.from !== "recorded") this.#reporter.note("note", "memory-map", sentence(memoryMap.note));
+    if (memoryMap.from !== "recorded") this.#reporter.note("note", "memory-map", memoryMap.note);
     // Whether the guest may write there makes no difference to a reader.
     const ranges = joinRanges(memoryMap.ranges.map((range) => ({ ...range, readOnly: false })));
     if (this.#format !== "elf" && this.#format !== "kdump") return { ranges, cpus: [], vmcoreinfo: null, kernel: null };
@@ -122,7 +122,7 @@ export class ExportRun {
     const vmcoreinfo = await findVmcoreinfo(inside, cpus, this.#progress());
     if (vmcoreinfo === null) {
       const text =
-        "No VMCOREINFO of a running Linux kernel was found: crash and drgn may not find their way in the file.";
+        "no VMCOREINFO of a running Linux kernel was found: crash and drgn may not find their way in the file";
       this.#reporter.note("warning", "no-vmcoreinfo", text);
     }
     const { signal } = this.#options;
@@ -140,7 +140,7 @@ export class ExportRun {
         const hint = "An ELF file says what machine it is for, and that is not known either: --format lime or raw.";
         throw new FixedramError(error.code, error.message, { ...error.details, hint }, { cause: error });
       }
-      const text = `The CPUs' registers cannot be read, and are left out: ${error.details.said ?? error.message}`;
+      const text = `the CPUs' registers cannot be read, and are left out: ${error.details.said ?? error.message}`;
       this.#reporter.note("warning", "no-cpus", text);
       return [];
     }
@@ -261,8 +261,4 @@ function elfMachine(cpus: readonly Cpu[], machineType: string): number | null {
   // ARM's has a version; that of other architectures is `virt` alone.
   if (kind === null || machineType === "virt") return null;
   return kind === "virt" ? ElfMachine.aarch64 : ElfMachine.x86_64;
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

@@ -44,7 +44,7 @@ export async function devices(options: DevicesOptions): Promise<DevicesResult> {
       (record) => isNamed(record.name, name) && (instance === undefined || record.instance === instance),
     );
     if (wanted.length === 0 && (name !== undefined || instance !== undefined)) {
-      throw new FixedramError("usage.no-such-device", "The snapshot has no such device section.", {
+      throw new FixedramError("usage.no-such-device", "the snapshot has no such device section", {
         found: `${name ?? "any name"}${instance === undefined ? "" : `, instance ${instance}`}`,
         hint: "fixedram info lists the sections.",
       });

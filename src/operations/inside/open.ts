@@ -56,7 +56,7 @@ export class Inside {
   cpu(index = 0): Cpu {
     const cpu = this.cpus.find((each) => each.index === index);
     if (cpu !== undefined) return cpu;
-    throw new FixedramError("usage.no-such-cpu", "The guest has no such CPU.", {
+    throw new FixedramError("usage.no-such-cpu", "the guest has no such CPU", {
       path: this.snapshot.name,
       found: String(index),
       expected: this.cpus.map((each) => each.index).join(", "),
@@ -77,7 +77,7 @@ export class Inside {
   /** @throws `usage.past-the-block`, `file.*` */
   async readBlock(block: RamBlock, offset: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
     if (offset + target.length > block.length) {
-      throw new FixedramError("usage.past-the-block", "The RAM block ends before that.", {
+      throw new FixedramError("usage.past-the-block", "the RAM block ends before that", {
         path: this.snapshot.name,
         block: block.name,
         found: `${target.length} bytes at ${offset}`,

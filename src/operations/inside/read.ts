@@ -107,7 +107,7 @@ function planOf(inside: Inside, { space = "physical", cpu = 0, signal }: ReadOpt
 /** Physical addresses and offsets have 52 bits at most. */
 function placeOf(at: bigint): number {
   if (at < 2n ** 52n) return Number(at);
-  throw new FixedramError("usage.no-memory", "No memory of the guest lies at that address.", {
+  throw new FixedramError("usage.no-memory", "no memory of the guest lies at that address", {
     found: hexAddress(at),
     hint: "Addresses this high are virtual ones: --virtual.",
   });

@@ -171,7 +171,8 @@ export class LazyGuest {
       await requireRunning(this.#serving.file.snapshot, destination);
     } catch (error) {
       if (destination.started !== null || !isNotLoaded(error)) throw error;
-      this.#reporter.note("warning", "not-running", `${error.message}. ${error.details.hint ?? ""}`);
+      const { hint } = error.details;
+      this.#reporter.note("warning", "not-running", hint === undefined ? error.message : `${error.message}. ${hint}`);
     }
   }
 
@@ -182,7 +183,7 @@ export class LazyGuest {
       accessSync(dirname(path), constants.W_OK);
       return { prefetch: path, record: path };
     } catch {
-      this.#reporter.note("note", "working-set", `The working set cannot be kept in ${dirname(path)}.`);
+      this.#reporter.note("note", "working-set", `the working set cannot be kept in ${dirname(path)}`);
       return { prefetch: path, record: null };
     }
   }
@@ -210,7 +211,7 @@ export class LazyGuest {
     try {
       await restoreSettings(client, before);
     } catch (error) {
-      const message = `The guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
+      const message = `the guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
       this.#reporter.note("warning", "settings-not-restored", message);
     }
   }
@@ -291,7 +292,7 @@ export async function leftAlone(
 ): Promise<boolean> {
   if (signal?.aborted !== true || !(await load.handedOver())) return false;
   keeper.leave();
-  const message = `The guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, and ends then. QEMU's migration settings stay as they are.`;
+  const message = `the guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, and ends then. QEMU's migration settings stay as they are.`;
   reporter.note("warning", "page-server-stays", message);
   return true;
 }

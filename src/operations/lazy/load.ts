@@ -393,7 +393,7 @@ export class LazyLoad {
     }
     throw new FixedramError(
       "qemu.lost-before-run",
-      "The page server ended before the guest ran, and QEMU cannot go on without it",
+      "the page server ended before the guest ran, and QEMU cannot go on without it",
       {
         ...(this.#serverEnd.details.found === undefined
           ? {}

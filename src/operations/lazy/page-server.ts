@@ -99,7 +99,7 @@ export class PageServer {
 }
 
 export function serverLost({ code, signal }: ServerEnd): FixedramError {
-  return new FixedramError("system.page-server", "The page server ended", {
+  return new FixedramError("system.page-server", "the page server ended", {
     found: signal === null ? `code ${code ?? "?"}` : `signal ${signal}`,
     hint: "The machine may be out of memory.",
   });

@@ -40,7 +40,7 @@ export function preflight({ snapshot, facts, blocks }: PreflightFacts): readonly
   if (facts.capabilities["postcopy-ram"] === undefined) {
     throw new FixedramError(
       "qemu.no-postcopy",
-      "This QEMU has no postcopy, without which nothing can be resumed lazily",
+      "this QEMU has no postcopy, without which nothing can be resumed lazily",
       {
         found: `QEMU ${facts.version.text}`,
         hint: "Resume without --lazy.",
@@ -55,7 +55,7 @@ export function preflight({ snapshot, facts, blocks }: PreflightFacts): readonly
     .map((name) => ({
       level: "note",
       code: "capability-off",
-      message: `QEMU's capability ${name} is on and excludes lazy loading: it is off until all RAM is in.`,
+      message: `QEMU's capability ${name} is on and excludes lazy loading: it is off until all RAM is in`,
     }));
 }
 
@@ -72,7 +72,7 @@ function requireNotOnDisk({ path, id }: MemoryBackend): void {
   if (type === TMPFS || type === HUGETLBFS) return;
   throw new FixedramError(
     "qemu.disk-backed",
-    "The guest's memory lies in a file on a disk, which QEMU cannot load lazily",
+    "the guest's memory lies in a file on a disk, which QEMU cannot load lazily",
     {
       path,
       found: `memory backend ${printable(id ?? "?")}`,
@@ -88,7 +88,7 @@ function requireAllPages({ map, name }: PreflightFacts["snapshot"]): void {
     list.clear();
     if (pages > 0) map.extents(index, 0, pages, list);
     if (list.length === 0 || list.kind[0] !== ExtentKind.absent) continue;
-    throw new FixedramError("file.ignore-shared", "Pages of the guest are not in the snapshot", {
+    throw new FixedramError("file.ignore-shared", "pages of the guest are not in the snapshot", {
       path: name,
       block,
       hint: "The guest's shared memory was left out (x-ignore-shared): save it again with that capability off.",

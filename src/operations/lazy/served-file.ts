@@ -120,7 +120,7 @@ export class ServedFile implements PageSource {
   #take(count: number, views: readonly Uint8Array[], offset: number, block: RamBlock, page: number): void {
     const wanted = views.length * block.pageSize;
     if (count < wanted) {
-      throw new FixedramError("file.truncated", "The file became shorter while it was served", {
+      throw new FixedramError("file.truncated", "the file became shorter while it was served", {
         path: this.#store.name,
         offset: offset + count,
         block: block.name,
@@ -144,7 +144,7 @@ async function digestsIfAny(store: FileStore, { seal }: Snapshot): Promise<PageC
 }
 
 function changed(path: string): FixedramError {
-  return new FixedramError("file.changed", "The file was changed while the guest was being loaded from it", {
+  return new FixedramError("file.changed", "the file was changed while the guest was being loaded from it", {
     path,
     hint: "The guest was not given wrong pages: it waits. Recover it from an unchanged copy: fixedram recover COPY --qmp SOCKET.",
   });

@@ -152,7 +152,7 @@ class Helper {
       say({
         say: "failed",
         guest,
-        error: { code: "system.page-server", message: "A page server's thread ended", said },
+        error: { code: "system.page-server", message: "a page server's thread ended", said },
       });
       this.#over(guest);
     }

@@ -40,7 +40,7 @@ export async function serveGuest(file: ServedFile, job: ServeJob, say: Say, push
 export function errorJson(error: unknown): ReturnType<FixedramError["toJSON"]> {
   if (error instanceof FixedramError) return error.toJSON();
   const said = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { code: "system.page-server", message: "The page server failed", said };
+  return { code: "system.page-server", message: "the page server failed", said };
 }
 
 /** Reads a working set into the page cache. One that is missing, or no good, is told of by the guest that asks for it. */

@@ -29,7 +29,7 @@ export async function readWorkingSet(path: string, key: string, { map }: Pages):
   }
   try {
     if (store.size > maxWorkingSetBytes) {
-      throw new FixedramError("file.working-set", "The working set is larger than any that is made", {
+      throw new FixedramError("file.working-set", "the working set is larger than any that is made", {
         path,
         expected: `at most ${maxWorkingSetBytes} bytes`,
         found: `${store.size} bytes`,

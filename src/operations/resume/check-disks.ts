@@ -36,14 +36,14 @@ export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskChec
       disks.find((each) => chainOf(each).some((image) => isImage(image, recorded)));
     if (disk === undefined) {
       notices.push(
-        warning(`The snapshot's disk ${recorded.device} (${recorded.path}) is not there; QEMU may refuse to load.`),
+        warning(`the snapshot's disk ${recorded.device} (${recorded.path}) is not there; QEMU may refuse to load`),
       );
       continue;
     }
     const images: readonly RecordedImage[] = [recorded, ...(recorded.backing ?? [])];
     if (recorded.temporary === true) {
       notices.push(
-        warning(`Disk ${recorded.device} was on -snapshot: what the guest wrote to it ended with that QEMU.`),
+        warning(`disk ${recorded.device} was on -snapshot: what the guest wrote to it ended with that QEMU`),
       );
     }
     let known = 0;
@@ -54,7 +54,7 @@ export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskChec
       if (image.size === null || image.mtimeNs === null || image.mtimeNs === undefined) {
         notices.push(
           warning(
-            `Of ${image.path} (disk ${recorded.device}) the save could record no size and time; whether it changed was not checked.`,
+            `of ${image.path} (disk ${recorded.device}) the save could record no size and time; whether it changed was not checked`,
           ),
         );
         continue;
@@ -65,7 +65,7 @@ export function checkDisks(meta: SnapshotMeta, disks: readonly Disk[]): DiskChec
     if (known === 0) {
       notices.push(
         warning(
-          `Disk ${recorded.device} is ${disk.path ?? disk.filename}, not ${recorded.path} as recorded; whether it is as of the save was not checked.`,
+          `disk ${recorded.device} is ${disk.path ?? disk.filename}, not ${recorded.path} as recorded; whether it is as of the save was not checked`,
         ),
       );
     }

@@ -15,7 +15,7 @@ import { attach, type Destination, type DestinationOptions, start } from "./dest
 /** What was recorded with a snapshot; null, and a warning, when its seal does not tell. */
 export function recordOf({ seal }: Pick<Snapshot, "seal">, notice: (notice: Notice) => void): SnapshotMeta | null {
   if (seal.state === "sealed") return seal.seal.meta;
-  const why = seal.reason === null ? "The file has no seal" : `The seal cannot be used: ${seal.reason.message}`;
+  const why = seal.reason === null ? "the file has no seal" : `the seal cannot be used: ${seal.reason.message}`;
   notice({
     level: "warning",
     code: "no-record",
@@ -106,7 +106,7 @@ export async function requireDisks(
     notice({
       level: "warning",
       code: "disk-changed",
-      message: `Disk ${device} (${printable(path)}) has changed: ${what}.`,
+      message: `disk ${device} (${printable(path)}) has changed: ${what}`,
     });
   }
 }

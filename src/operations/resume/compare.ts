@@ -44,7 +44,7 @@ function machines(saved: string, here: string): Notice[] {
   return [
     warning(
       "machine-differs",
-      `The snapshot is of machine type ${printable(saved)}, this QEMU has ${printable(here)} and will refuse it: give it -machine ${printable(saved)}.`,
+      `the snapshot is of machine type ${printable(saved)}, this QEMU has ${printable(here)} and will refuse it: give it -machine ${printable(saved)}`,
     ),
   ];
 }
@@ -58,7 +58,7 @@ function processors({ cpu }: SnapshotMeta, here: DestinationFacts): Notice[] {
     notices.push(
       warning(
         "cpu-differs",
-        `The guest had ${count} CPU${count === 1 ? "" : "s"}, this QEMU has ${here.cpu.count}: ${what}.`,
+        `the guest had ${count} CPU${count === 1 ? "" : "s"}, this QEMU has ${here.cpu.count}: ${what}`,
       ),
     );
   }
@@ -66,7 +66,7 @@ function processors({ cpu }: SnapshotMeta, here: DestinationFacts): Notice[] {
     notices.push(
       warning(
         "cpu-differs",
-        `The guest ran on a CPU ${printable(cpu.model)}, this one is ${printable(here.cpu.model)}: QEMU may load it, and the guest fail later. Give QEMU the same -cpu.`,
+        `the guest ran on a CPU ${printable(cpu.model)}, this one is ${printable(here.cpu.model)}: QEMU may load it, and the guest fail later. Give QEMU the same -cpu.`,
       ),
     );
     return notices;
@@ -76,7 +76,7 @@ function processors({ cpu }: SnapshotMeta, here: DestinationFacts): Notice[] {
     notices.push(
       warning(
         "cpu-differs",
-        `The guest's CPU had features that this one has not: ${listed(missing)}. It may use them.`,
+        `the guest's CPU had features that this one has not: ${listed(missing)}. It may use them.`,
       ),
     );
   }
@@ -93,7 +93,7 @@ function featuresMissing(then: readonly string[], now: readonly string[]): reado
 
 function accelerators({ accelerator }: SnapshotMeta, here: DestinationFacts): Notice[] {
   if (accelerator === null || accelerator === here.accelerator) return [];
-  const message = `The guest ran under ${accelerator}, this QEMU uses ${here.accelerator}: their CPUs differ, and the guest may fail.`;
+  const message = `the guest ran under ${accelerator}, this QEMU uses ${here.accelerator}: their CPUs differ, and the guest may fail`;
   return [warning("accelerator-differs", message)];
 }
 
@@ -107,7 +107,7 @@ function memory(saved: SavedFacts["blocks"], here: DestinationFacts["blocks"]): 
     notices.push(
       warning(
         "memory-differs",
-        `RAM block ${printable(name)} has ${amount(length)} in the snapshot, this QEMU ${found}: give it the same memory (-m) and devices.`,
+        `RAM block ${printable(name)} has ${amount(length)} in the snapshot, this QEMU ${found}: give it the same memory (-m) and devices`,
       ),
     );
   }
@@ -123,7 +123,7 @@ function hardware(saved: readonly string[], here: readonly string[]): Notice[] {
     notices.push(
       warning(
         "devices-differ",
-        `The guest had devices that this QEMU has not: ${listed(missing)}. QEMU may refuse it.`,
+        `the guest had devices that this QEMU has not: ${listed(missing)}. QEMU may refuse it.`,
       ),
     );
   }
@@ -131,7 +131,7 @@ function hardware(saved: readonly string[], here: readonly string[]): Notice[] {
     notices.push(
       warning(
         "devices-differ",
-        `This QEMU has devices that the guest does not know of: ${listed(more)}. They will not work, and others may have moved.`,
+        `this QEMU has devices that the guest does not know of: ${listed(more)}. They will not work, and others may have moved.`,
       ),
     );
   }
@@ -139,7 +139,7 @@ function hardware(saved: readonly string[], here: readonly string[]): Notice[] {
     notices.push(
       warning(
         "devices-differ",
-        "The devices stand in another order on this QEMU's command line: those without an address of their own have moved, and QEMU may refuse them.",
+        "the devices stand in another order on this QEMU's command line: those without an address of their own have moved, and QEMU may refuse them",
       ),
     );
   }

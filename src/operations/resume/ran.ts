@@ -20,10 +20,10 @@ export async function runAsLibvirtWould(
   const image = libvirt ?? recordedImage(meta);
   if (image === null || (await queryStatus(client)).status !== "paused") return;
   const tell = (message: string) => notice({ level: "note", code: "libvirt-run-state", message });
-  if (!image.wasRunning) tell("The guest was paused when libvirt saved it, and stays so.");
-  else if (paused || asIs) tell("The guest ran when libvirt saved it; it is left paused, as asked for.");
+  if (!image.wasRunning) tell("the guest was paused when libvirt saved it, and stays so");
+  else if (paused || asIs) tell("the guest ran when libvirt saved it; it is left paused, as asked for");
   else {
     await cont(client);
-    tell("The guest ran when libvirt saved it, so it runs on.");
+    tell("the guest ran when libvirt saved it, so it runs on");
   }
 }

@@ -159,7 +159,7 @@ export class ResumeRun {
       await runAsLibvirtWould(client, snapshot, { paused, asIs }, this.#reporter.notice);
       return (await queryStatus(client)).status;
     } catch (error) {
-      const message = `The guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
+      const message = `the guest is loaded, but QEMU's migration settings could not be put back: ${String(error)}`;
       this.#reporter.notice({ level: "warning", code: "settings-not-restored", message });
       return "unknown";
     }

@@ -178,7 +178,7 @@ export class ChannelCapture {
       return;
     }
     this.#failed(
-      new FixedramError("stream.multifd-greeting", "A multifd channel has a number that it cannot have", {
+      new FixedramError("stream.multifd-greeting", "a multifd channel has a number that it cannot have", {
         expected: `each of 0 to ${this.#rounds.length - 1} once`,
         found: String(channel),
       }),

@@ -228,7 +228,7 @@ export async function settleEarlierSave(
   if (journal === null) {
     return {
       client,
-      found: before === null ? null : "An earlier save of this guest was cut off; its guard has put the guest back.",
+      found: before === null ? null : "an earlier save of this guest was cut off; its guard has put the guest back",
     };
   }
   if (!isLeft(journal)) return { client, found: null };
@@ -244,8 +244,8 @@ export async function settleEarlierSave(
   return {
     client,
     found: same
-      ? "An earlier save of this guest was cut off and had no guard left; the guest was put back first."
-      : "An earlier save was cut off; the QEMU it was of has ended since, so there was nothing to put back.",
+      ? "an earlier save of this guest was cut off and had no guard left; the guest was put back first"
+      : "an earlier save was cut off; the QEMU it was of has ended since, so there was nothing to put back",
   };
 }
 

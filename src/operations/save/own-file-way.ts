@@ -181,7 +181,7 @@ export class OwnFileWay implements SaveWay {
 function diskFull({ partial, place }: TargetFile): FixedramError | null {
   const { free } = inspectTarget(place.path);
   if (free === null || free >= FULL) return null;
-  return new FixedramError("system.disk-full", "The disk was full before QEMU had written all of its file", {
+  return new FixedramError("system.disk-full", "the disk was full before QEMU had written all of its file", {
     path: partial,
     found: `${free} bytes free`,
     hint: "Free some space, or save to another filesystem.",

@@ -35,7 +35,7 @@ export async function recordGuest(
     notice({
       level: "warning",
       code: "no-memory-map",
-      message: `The guest's memory map was not recorded: ${String(error)}`,
+      message: `the guest's memory map was not recorded: ${String(error)}`,
     });
   }
   const { model } = facts.cpu;

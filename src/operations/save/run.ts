@@ -282,7 +282,7 @@ export class SaveRun {
       this.#reporter.note(
         "note",
         "postmigrate",
-        "The guest was paused before; this QEMU leaves it in state postmigrate. It goes on with cont, and cannot be saved again before.",
+        "the guest was paused before; this QEMU leaves it in state postmigrate. It goes on with cont, and cannot be saved again before.",
       );
     }
     return (await queryStatus(client)).status;
@@ -297,7 +297,7 @@ export class SaveRun {
     this.#reporter.note(
       "warning",
       "settings-not-restored",
-      `QEMU did not take these settings back: ${names.join("; ")}.`,
+      `QEMU did not take these settings back: ${names.join("; ")}`,
     );
   };
 }

@@ -156,14 +156,14 @@ function noEnd(capture: Capture, time: number): FixedramError {
   return new FixedramError("stream.no-end", "the end of QEMU's stream was not recognised", {
     offset: capture.received,
     found: `no byte for ${time / 1000} s among the device state`,
-    said: why === null ? "No description of the device state (vmdesc) came." : errorText(why),
+    said: why === null ? "no description of the device state (vmdesc) came" : errorText(why),
     hint: "A device describes its state in a form that is not known, or QEMU hangs. Please report it with the machine's command line; --mode background may do meanwhile.",
   });
 }
 
 function errorText(error: unknown): string {
   if (!(error instanceof FixedramError)) return String(error);
-  return [error.message, error.details.said].filter((text) => text !== undefined).join(" ");
+  return [error.message, error.details.said].filter((text) => text !== undefined).join(": ");
 }
 
 function cutShort(received: number): FixedramError {

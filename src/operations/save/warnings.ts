@@ -8,7 +8,7 @@ export function warnOfTarget({ leftovers }: TargetPlace, reporter: Reporter): vo
     reporter.note(
       "warning",
       "left-over",
-      `An earlier save left ${path} behind${size === null ? "" : ` (${mebibytes(size)})`}; it can be removed.`,
+      `an earlier save left ${path} behind${size === null ? "" : ` (${mebibytes(size)})`}; it can be removed`,
     );
   }
 }
@@ -24,11 +24,11 @@ export function warnOfPlan(
     reporter.note(
       "warning",
       "little-space",
-      `The target's filesystem has ${mebibytes(free)} free; a guest with all of its memory in use needs ${mebibytes(ramBytes)}.`,
+      `the target's filesystem has ${mebibytes(free)} free; a guest with all of its memory in use needs ${mebibytes(ramBytes)}`,
     );
   }
   if (runState !== "running" && version.major < 8) {
-    reporter.note("note", "paused-guest", "This QEMU will leave the paused guest in state postmigrate.");
+    reporter.note("note", "paused-guest", "this QEMU will leave the paused guest in state postmigrate");
   }
   if (plan.breakFreezes) {
     reporter.note(

@@ -134,7 +134,7 @@ async function sendAsset(response: ServerResponse, name: string): Promise<void> 
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): FixedramError {
   if (error.code === "EADDRINUSE") {
-    return new FixedramError("system.address-in-use", "The viewer's port is in use", {
+    return new FixedramError("system.address-in-use", "the viewer's port is in use", {
       found: `${host}:${port}`,
       hint: "Give another one: --listen 127.0.0.1:PORT. Without --listen a free one is taken.",
     });

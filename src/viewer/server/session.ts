@@ -86,7 +86,7 @@ export class Session implements AsyncDisposable {
   get side(): Side {
     const [side] = this.sides;
     if (side !== undefined) return side;
-    throw new FixedramError("file.being-saved", "The snapshot is still being saved", {
+    throw new FixedramError("file.being-saved", "the snapshot is still being saved", {
       hint: "It can be looked into as soon as it is on disk.",
     });
   }

@@ -141,7 +141,7 @@ export class Side {
 }
 
 function truncated(path: string, offset: number, block: RamBlock, page: number): FixedramError {
-  return new FixedramError("file.truncated", "The file ends among its pages", {
+  return new FixedramError("file.truncated", "the file ends among its pages", {
     path,
     offset,
     block: block.name,

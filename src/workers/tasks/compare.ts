@@ -48,7 +48,7 @@ function readWhole(file: Descriptor | undefined, bytes: Uint8Array, at: number, 
 }
 
 export function truncated(path: string, offset: number): FixedramError {
-  return new FixedramError("file.truncated", "The file ends among its pages", {
+  return new FixedramError("file.truncated", "the file ends among its pages", {
     path,
     offset,
     hint: "The file was cut, or is being changed. Fetch it again.",

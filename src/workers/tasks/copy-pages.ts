@@ -178,7 +178,7 @@ function writeFully({ fd, name }: SharedFile, bytes: Uint8Array, position: numbe
     while (done < bytes.length) {
       const count = writeSync(fd, bytes, done, bytes.length - done, position + done);
       if (count <= 0)
-        throw new FixedramError("system.io", "The system wrote nothing and named no error", { path: name });
+        throw new FixedramError("system.io", "the system wrote nothing and named no error", { path: name });
       done += count;
     }
   } catch (error) {

@@ -174,7 +174,7 @@ class Channel implements MultifdEvents {
   #end(whole: boolean): void {
     this.#reader.closed();
     if (whole && this.#open) {
-      throw new FixedramError("stream.multifd-late", "Pages came on a multifd channel behind its last SYNC", {
+      throw new FixedramError("stream.multifd-late", "pages came on a multifd channel behind its last SYNC", {
         offset: this.#reader.received,
         hint: "QEMU did not send what was expected of it. Save again with --transport stream.",
       });

@@ -97,7 +97,7 @@ export const verified: VerifyResult = {
   problems: [
     {
       code: "seal.damaged-page",
-      message: "A page is not as it was sealed",
+      message: "a page is not as it was sealed",
       block: "pc.ram",
       page: 12,
       pages: 2,

@@ -276,7 +276,7 @@ describe("a lazy load", () => {
       (server) => {
         runs(qemu);
         setTimeout(() => {
-          const error = { code: "seal.damaged-page", message: "A page is not as it was sealed", page: 3 };
+          const error = { code: "seal.damaged-page", message: "a page is not as it was sealed", page: 3 };
           server.say({ say: "failed", guest: 0, error });
         }, 20);
       },
@@ -331,7 +331,7 @@ describe("a lazy load", () => {
     const qemu = await waiting();
     const fails = (server: FakeServer) => {
       qemu.state.migration = "postcopy-paused";
-      server.say({ say: "failed", guest: 0, error: { code: "system.page-server", message: "The page server failed" } });
+      server.say({ say: "failed", guest: 0, error: { code: "system.page-server", message: "the page server failed" } });
     };
     const { load } = await scene(qemu, [
       (server) => {

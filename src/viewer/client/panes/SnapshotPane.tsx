@@ -89,7 +89,7 @@ function CheckPart({ file }: { file: ViewFile }) {
     <section>
       <h3>Seal</h3>
       <p>{sealWords[result?.state ?? file.seal.state]}</p>
-      {file.seal.reason !== null && <p class="bad">{file.seal.reason}</p>}
+      {file.seal.reason !== null && <p class="bad reason">{file.seal.reason}</p>}
       {file.seal.id !== null && <p class="id">{file.seal.id}</p>}
       <p class="buttons">
         <button type="button" disabled={running !== null} onClick={() => startCheck(false)}>
