@@ -4,6 +4,7 @@
  *
  *     word 0   entries put, modulo 2^30         word 2   0 go on, 1 no more will come, 2 stop at once, 3 a write failed
  *     word 1   entries written, modulo 2^30     word 3   bytes of the failure, JSON, which stands in `failure`
+ *     word 4   1: the thread that writes has begun
  */
 import { FixedramError } from "../errors.ts";
 import { type packError, unpackError } from "./protocol.ts";
@@ -12,6 +13,7 @@ const PUT = 0;
 const WRITTEN = 1;
 const STATE = 2;
 const FAILURE = 3;
+const BEGUN = 4;
 
 const ending = 1;
 const stopped = 2;
@@ -66,7 +68,7 @@ export class WriteQueue extends Queue {
 
   constructor() {
     super({
-      words: new SharedArrayBuffer(16),
+      words: new SharedArrayBuffer(20),
       entries: new SharedArrayBuffer(mostEntries * entryFields * 8),
       failure: new SharedArrayBuffer(failureBytes),
     });
@@ -75,6 +77,11 @@ export class WriteQueue extends Queue {
   /** What {@link WriteQueue.waitFor} takes: everything that was put so far. */
   get mark(): number {
     return this.#put;
+  }
+
+  /** False while the other thread is still starting: nothing is in the queue then, and whoever has something may write it at once. */
+  get begun(): boolean {
+    return Atomics.load(this.words, BEGUN) === 1;
   }
 
   /** Waits where the queue is full. @throws what the other thread failed with */
@@ -127,6 +134,11 @@ export class WriteQueue extends Queue {
 export class QueueReader extends Queue {
   readonly #entry: QueuedWrite = { offset: 0, stride: 0, size: 0, count: 0, position: 0 };
   #taken = 0;
+
+  /** From now on what is to be written is put here. */
+  begin(): void {
+    Atomics.store(this.words, BEGUN, 1);
+  }
 
   /** The next thing to write, valid until the call after; null: there is none, and will be none. */
   next(): QueuedWrite | null {

@@ -86,7 +86,8 @@ export class BehindFile implements WritableFile {
 
   writeStrided(chunk: Uint8Array, offset: number, count: number, size: number, stride: number, position: number): void {
     const { region } = this.hasher;
-    if (this.#settled) this.#direct(chunk, offset, count, size, stride, position);
+    // While the thread starts there is nothing in the queue that this could overtake.
+    if (this.#settled || !this.#queue.begun) this.#direct(chunk, offset, count, size, stride, position);
     else if (chunk.buffer === region.buffer) {
       this.#queue.put(chunk.byteOffset + offset, stride, size, count, position);
       this.#file.wrote(count * size);
@@ -141,9 +142,11 @@ export class BehindFile implements WritableFile {
   }
 
   #direct(chunk: Uint8Array, offset: number, count: number, size: number, stride: number, position: number): void {
-    for (let i = 0; i < count; i++) {
-      const from = offset + i * stride;
-      this.#file.write(chunk.subarray(from, from + size), position + i * size);
+    if (stride === size) this.#file.write(chunk.subarray(offset, offset + count * size), position);
+    else {
+      const views: Uint8Array[] = [];
+      for (let i = 0; i < count; i++) views.push(chunk.subarray(offset + i * stride, offset + i * stride + size));
+      this.#file.writev(views, position);
     }
   }
 

@@ -18,6 +18,7 @@ const mostLists = 64;
 /** @throws `system.disk-full`, `system.io`; whoever puts hears of it too */
 export function run({ file, memory, queue }: WriteBehindJob): void {
   const reader = new QueueReader(queue);
+  reader.begin();
   const bytes = new Uint8Array(memory);
   const views = new Views(bytes);
   const target: WriteTarget = { calls: nodeCalls, fd: file.fd, path: file.name };
