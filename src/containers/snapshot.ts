@@ -34,6 +34,8 @@ export interface Snapshot extends AsyncDisposable {
   /** What stands before the stream in a libvirt save image; null in everything else. */
   readonly libvirt: LibvirtHeader | null;
   readonly seal: SealState;
+  /** The words of a mapped-ram file's bitmaps stand big-endian: no QEMU of a little-endian host can load it by itself. */
+  readonly bigEndian: boolean;
   /** What was recorded with the snapshot; only from a seal that can be relied on. */
   readonly meta: SnapshotMeta | null;
   /** Where QEMU (9.0 and newer) can load it by itself as mapped-ram; null when it can't. */

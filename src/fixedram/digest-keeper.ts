@@ -56,7 +56,7 @@ export abstract class DigestKeeper {
     );
   }
 
-  /** Brings the tables to the file and makes what the seal holds of them. @param bitmaps which pages are present */
+  /** Brings the tables to the file and makes what the seal holds of them: of little-endian bitmaps. @param bitmaps which pages are present */
   finish(bitmaps: readonly PageBitmap[], regions: readonly Region[]): Digests {
     this.flush();
     const node = new Uint8Array(nodeBytes);
@@ -78,6 +78,6 @@ export abstract class DigestKeeper {
       const places = { bitmapOffset, pagesOffset, tableOffset };
       blocks.push({ pages, pageSize, ...places, present: bitmap.count(), nodes: count, root: rootOf(entries) });
     }
-    return { blocks, regions, nodes };
+    return { blocks, regions, nodes, bigEndian: false };
   }
 }

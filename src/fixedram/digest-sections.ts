@@ -3,6 +3,7 @@ import { ByteBuilder, Cursor } from "../bytes/cursor.ts";
 import { isSize } from "../bytes/numbers.ts";
 import { fromLatin1, latin1 } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
+import { encodeOrder } from "./byte-order.ts";
 import { nodeCount, nodePages, tableBytes } from "./digest-table.ts";
 import { maxBitmapBytes } from "./layout.ts";
 import { nodeEntryBytes } from "./nodes.ts";
@@ -39,6 +40,8 @@ export interface Digests {
   readonly regions: readonly Region[];
   /** NODS: the entries of all blocks' nodes. */
   readonly nodes: Uint8Array;
+  /** Whether the words of the bitmaps stand big-endian in the file. */
+  readonly bigEndian: boolean;
 }
 
 export const blocksType = "BLKS";
@@ -52,7 +55,7 @@ const blockBytes = 96;
 const regionBytes = 64;
 const kinds: readonly RegionKind[] = ["HEAD", "ENTR", "BMAP", "TAIL"];
 
-/** The sections that hold digests, to be written beside META. */
+/** The sections that hold digests, and the order of the bitmaps where it is not the usual one, to be written behind META. */
 export function encodeDigests(digests: Digests): { type: string; critical: boolean; payload: Uint8Array }[] {
   const blocks = new ByteBuilder(8 + digests.blocks.length * blockBytes).u32(digests.blocks.length).u32(blockBytes);
   for (const block of digests.blocks) {
@@ -66,6 +69,7 @@ export function encodeDigests(digests: Digests): { type: string; critical: boole
     regions.bytes(fromLatin1(kind)).u32(block).u64(offset).u64(length).u64(0).bytes(sha256);
   }
   return [
+    ...(digests.bigEndian ? [encodeOrder()] : []),
     { type: blocksType, critical: false, payload: blocks.finish() },
     { type: regionsType, critical: false, payload: regions.finish() },
     { type: nodesType, critical: false, payload: digests.nodes },
@@ -78,7 +82,12 @@ export function encodeDigests(digests: Digests): { type: string; critical: boole
  * @param fileSize bytes, for the bounds
  * @throws `seal.bad-digests`, `seal.out-of-bounds`, `seal.number-too-large`
  */
-export function decodeDigests(blks: Uint8Array, rgns: Uint8Array, nods: Uint8Array, fileSize: number): Digests {
+export function decodeDigests(
+  blks: Uint8Array,
+  rgns: Uint8Array,
+  nods: Uint8Array,
+  fileSize: number,
+): Omit<Digests, "bigEndian"> {
   const blocks = decodeBlocks(blks, fileSize);
   checkSizes(blocks, fileSize);
   const regions = decodeRegions(rgns, blocks.length, fileSize);
@@ -111,7 +120,7 @@ function checkSizes(blocks: readonly SealedBlock[], fileSize: number): void {
 }
 
 /** The entries of one block's nodes; a view. */
-export function nodesOf({ blocks, nodes }: Digests, block: number): Uint8Array {
+export function nodesOf({ blocks, nodes }: Pick<Digests, "blocks" | "nodes">, block: number): Uint8Array {
   const before = blocks.slice(0, block).reduce((sum, each) => sum + each.nodes, 0);
   return nodes.subarray(before * nodeEntryBytes, (before + (blocks[block]?.nodes ?? 0)) * nodeEntryBytes);
 }

@@ -1,4 +1,4 @@
-import { bitmapBytes, type PageBitmap } from "../bytes/bitmap.ts";
+import type { PageBitmap } from "../bytes/bitmap.ts";
 import { Cursor } from "../bytes/cursor.ts";
 import { sameBytes } from "../bytes/numbers.ts";
 import { digestBytes, PageHasher } from "../bytes/page-digest.ts";
@@ -58,7 +58,7 @@ export class PageCheck {
       });
     }
     const bitmaps: PageBitmap[] = [];
-    for (const sealed of digests.blocks) bitmaps.push(await readSealedBitmap(store, sealed, bitmapBytes(sealed.pages)));
+    for (const sealed of digests.blocks) bitmaps.push(await readSealedBitmap(store, sealed, digests.bigEndian));
     return new PageCheck(store, digests, bitmaps);
   }
 

@@ -17,7 +17,7 @@ export interface OpenOptions {
   readonly base?: number;
   /** Target page size, bytes, when the configuration does not say. Default 4096. */
   readonly pageSize?: number;
-  /** The host that wrote the file was big-endian, and so are its bitmaps' 64-bit words. Default false. */
+  /** The host that wrote the file was big-endian, and so are its bitmaps' 64-bit words; a seal knows better. Default false. */
   readonly bigEndianBitmaps?: boolean;
   /** Bound on the memory for all bitmaps. Default 512 MiB, for 16 TiB of RAM. */
   readonly maxBitmapBytes?: number;
@@ -34,6 +34,10 @@ export interface FixedRamFile {
   readonly blocks: readonly BlockLayout[];
   /** One for each block, in memory. */
   readonly bitmaps: readonly PageBitmap[];
+  /** Whether the words of the bitmaps stand big-endian in the file: as its seal says, else as was said on opening. */
+  readonly bigEndian: boolean;
+  /** The last 8 bytes of each bitmap, in little-endian order, with the bits behind the block's end; none where there is no bitmap. */
+  readonly lastWords: readonly Uint8Array[];
   readonly devices: readonly DeviceRecord[];
   /** The JSON's bytes; null when the machine writes none. */
   readonly vmdesc: Uint8Array | null;
@@ -66,18 +70,23 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
   const blocks = layoutsOf(stream.ramStart, shared);
   checkPlaces(blocks, store.size, options.maxBitmapBytes ?? maxBitmapBytes);
   checkOverlaps(blocks, stream.runs);
+  const streamBase = options.base ?? 0;
+  const seal = await readSeal(store, streamBase, stream.end);
+  const bigEndian = seal.seal?.bigEndian ?? options.bigEndianBitmaps === true;
   const bitmaps: PageBitmap[] = [];
+  const lastWords: Uint8Array[] = [];
   const clear: ExtentKind[] = [];
   let present = 0;
   for (const layout of blocks) {
-    const bitmap = await readBitmap(store, layout, options);
+    const bytes = await readBitmap(store, layout, bigEndian, options.signal);
+    lastWords.push(bytes.slice(layout.bitmapLength === 0 ? bytes.length : -8));
+    const bitmap = new PageBitmap(layout.block.pages, bytes);
     const count = bitmap.count();
     present += count;
     bitmaps.push(bitmap);
     clear.push(shared && count === 0 ? ExtentKind.absent : ExtentKind.zero);
   }
   if (present === 0 && blocks.length > 0 && !shared && options.allowEmpty !== true) throw emptyBitmaps(store);
-  const streamBase = options.base ?? 0;
   const tailStart = blocks.findLast(({ end }) => end > 0)?.end ?? streamBase;
   return {
     store,
@@ -85,6 +94,8 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
     ramStart: stream.ramStart,
     blocks,
     bitmaps,
+    bigEndian,
+    lastWords,
     devices: stream.records.filter((record) => record.kind === "device"),
     vmdesc: stream.records.find((record) => record.kind === "vmdesc")?.bytes ?? null,
     records: stream.records,
@@ -93,7 +104,7 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
     streamBase,
     streamEnd: stream.end,
     map: new BitmapMap(store, blocks, bitmaps, clear),
-    seal: await readSeal(store, streamBase, stream.end),
+    seal,
   };
 }
 
@@ -191,18 +202,24 @@ function layoutsOf(ramStart: RamStartRecord, shared: boolean): BlockLayout[] {
   });
 }
 
-async function readBitmap(store: Store, layout: BlockLayout, options: OpenOptions): Promise<PageBitmap> {
-  if (layout.bitmapLength === 0) return new PageBitmap(layout.block.pages);
+/** The bitmap's bytes in little-endian order; of a block that has none in the file, one of zeros. */
+async function readBitmap(
+  store: Store,
+  layout: BlockLayout,
+  bigEndian: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  if (layout.bitmapLength === 0) return new Uint8Array(bitmapBytes(layout.block.pages));
   const bytes = new Uint8Array(layout.bitmapLength);
-  const count = await store.read(bytes, layout.bitmapOffset, options.signal);
+  const count = await store.read(bytes, layout.bitmapOffset, signal);
   if (count !== bytes.length) {
     throw new FixedramError("file.truncated", "the file became shorter while it was read", {
       path: store.name,
       offset: layout.bitmapOffset + count,
     });
   }
-  if (options.bigEndianBitmaps === true) swapBitmapWords(bytes);
-  return new PageBitmap(layout.block.pages, bytes);
+  if (bigEndian) swapBitmapWords(bytes);
+  return bytes;
 }
 
 function requireMappedRam(store: Store, configuration: ConfigurationRecord): void {

@@ -116,14 +116,14 @@ async function writeSections(
   meta: SnapshotMeta,
   options: SealInPlaceOptions,
 ): Promise<EncodedSeal> {
-  const { streamBase, streamEnd, bitmaps } = opened;
+  const { streamBase, streamEnd, bitmaps, bigEndian } = opened;
   const regions = await regionsOf(opened, options.signal);
   const tables = opened.blocks.reduce((end, { block }) => alignUp(end, sealAlignment) + tableBytes(block.pages), 0);
   // The sections' lengths are known before their content, and so are the tables' places.
   const nodes = bitmaps.reduce((sum, bitmap) => sum + countNodes(bitmap), 0) * nodeEntryBytes;
   const empty = { pages: 0, pageSize: 0, bitmapOffset: 0, pagesOffset: 0, tableOffset: 0, present: 0, nodes: 0 };
   const blank = opened.blocks.map(() => ({ ...empty, root: new Uint8Array(32) }));
-  const planned = encodeDigests({ blocks: blank, regions, nodes: new Uint8Array(nodes) });
+  const planned = encodeDigests({ blocks: blank, regions, nodes: new Uint8Array(nodes), bigEndian });
   const plan = encodeSeal(streamBase, streamEnd, meta, planned, tables);
   let tableOffset = plan.tablesOffset;
   const blocks = opened.blocks.map(({ block, bitmapOffset, pagesOffset }): DigestedBlock => {
@@ -134,7 +134,7 @@ async function writeSections(
   // META, the first section, marks what is being made: half a seal.
   for (const { bytes, position } of plan.pieces.slice(0, 2)) file.write(bytes, position);
   const digests = await digestPages(file, opened, blocks, options);
-  const sections = encodeDigests(digests.finish(bitmaps, regions));
+  const sections = encodeDigests({ ...digests.finish(bitmaps, regions), bigEndian });
   const seal = encodeSeal(streamBase, streamEnd, meta, sections, tables);
   if (seal.tablesOffset !== plan.tablesOffset) throw new Error("the seal's sections changed their length");
   for (const { bytes, position } of seal.pieces) file.write(bytes, position);

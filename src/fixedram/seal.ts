@@ -11,6 +11,7 @@ import { alignUp, sameBytes } from "../bytes/numbers.ts";
 import { fromLatin1, latin1, printable } from "../bytes/text.ts";
 import { FixedramError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
+import { orderType, requireBigOrder } from "./byte-order.ts";
 import { blocksType, type Digests, decodeDigests, mostDigestBytes, nodesType, regionsType } from "./digest-sections.ts";
 import type { Piece } from "./head.ts";
 import { decodeMeta, encodeMeta, type SnapshotMeta } from "./meta.ts";
@@ -21,11 +22,12 @@ const headMagic = "FRAM";
 const entryBytes = 64;
 const metaType = "META";
 const directoryType = "DIRS";
-const knownTypes: readonly string[] = [metaType, blocksType, regionsType, nodesType];
+const knownTypes: readonly string[] = [metaType, orderType, blocksType, regionsType, nodesType];
 
 /** More than these is damage, checked before anything is allocated. */
 const maxDirectoryBytes = 2 ** 20;
 const maxMetaBytes = 16 * 2 ** 20;
+const maxOrderBytes = 4096;
 
 /** A section of the seal as its directory lists it; offset and length, bytes, cover its 16-byte head. */
 export interface SealSection {
@@ -42,6 +44,8 @@ export interface Seal extends Trailer {
   /** The snapshot's id: the directory's SHA-256 in hexadecimal. */
   readonly id: string;
   readonly meta: SnapshotMeta;
+  /** Whether the words of the file's bitmaps stand big-endian (docs/format.md, "BORD"). */
+  readonly bigEndian: boolean;
   /** Every section in the directory, unknown ones included. */
   readonly sections: readonly SealSection[];
 }
@@ -193,7 +197,7 @@ export async function readDigests(store: Store, seal: Seal): Promise<Digests | n
       hint: "The file was made by something that does not follow docs/format.md.",
     });
   }
-  return decodeDigests(blocks, regions, nodes, store.size);
+  return { ...decodeDigests(blocks, regions, nodes, store.size), bigEndian: seal.bigEndian };
 }
 
 /** The bytes behind the stream that nothing of the seal stands in, in order. @param tables those that are not in gaps of the stream */
@@ -280,7 +284,15 @@ async function readSealed(store: Store, trailer: Trailer, trailerOffset: number)
       found: meta.uuid,
     });
   }
-  return { ...trailer, id: hex(trailer.directorySha256), meta, sections };
+  const bigEndian = await readOrder(store, sections);
+  return { ...trailer, id: hex(trailer.directorySha256), meta, bigEndian, sections };
+}
+
+/** @throws `seal.unknown-critical`, `seal.damaged-section` */
+async function readOrder(store: Store, sections: readonly SealSection[]): Promise<boolean> {
+  const places = sections.filter(({ type }) => type === orderType);
+  for (const place of places) requireBigOrder(await readSection(store, place, maxOrderBytes), place.offset);
+  return places.length > 0;
 }
 
 /**

@@ -3,6 +3,7 @@ import { PageBitmap } from "../bytes/bitmap.ts";
 import { Cursor, getU64, viewOf } from "../bytes/cursor.ts";
 import { sameBytes } from "../bytes/numbers.ts";
 import { digestBytes, type PageHasher } from "../bytes/page-digest.ts";
+import { byteOfPage } from "./byte-order.ts";
 import type { SealedBlock } from "./digest-sections.ts";
 import { nodeCount, nodePages } from "./digest-table.ts";
 import { NodeHasher, nodeEntryBytes } from "./nodes.ts";
@@ -17,6 +18,8 @@ export interface CheckedBlock {
   readonly sealed: SealedBlock;
   /** As it stands in the file. */
   readonly bitmap: PageBitmap;
+  /** Whether the bitmap's words stand big-endian in the file. */
+  readonly bigEndian: boolean;
   /** Its entries in NODS. */
   readonly entries: Uint8Array;
 }
@@ -184,11 +187,11 @@ export class NodeCheck {
   }
 
   #wrongBit(page: number, set: boolean): void {
-    const { name, sealed } = this.#block;
+    const { name, sealed, bigEndian } = this.#block;
     const message = set
       ? "the bitmap says that a page is there which was zero when the file was sealed"
       : "the bitmap says that a page is zero which was there when the file was sealed";
-    const offset = sealed.bitmapOffset + Math.floor(page / 8);
+    const offset = sealed.bitmapOffset + byteOfPage(page, bigEndian);
     this.#problems.add({ code: "seal.damaged-bitmap", message, block: name, page, pages: 1, offset });
   }
 }

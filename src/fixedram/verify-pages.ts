@@ -1,4 +1,4 @@
-import { PageBitmap } from "../bytes/bitmap.ts";
+import { bitmapBytes, PageBitmap, swapBitmapWords } from "../bytes/bitmap.ts";
 import { digestBytes, PageHasher } from "../bytes/page-digest.ts";
 import type { Store } from "../pages/store.ts";
 import type { SealedBlock } from "./digest-sections.ts";
@@ -82,9 +82,10 @@ export class PageVerifier {
   }
 }
 
-/** Reads a bitmap as it stands in the file. */
-export async function readSealedBitmap(store: Store, sealed: SealedBlock, length: number): Promise<PageBitmap> {
-  const bytes = new Uint8Array(length);
+/** Reads the bitmap of a sealed block; what it says, not what it should. */
+export async function readSealedBitmap(store: Store, sealed: SealedBlock, bigEndian: boolean): Promise<PageBitmap> {
+  const bytes = new Uint8Array(bitmapBytes(sealed.pages));
   await readWhole(store, bytes, sealed.bitmapOffset);
+  if (bigEndian) swapBitmapWords(bytes);
   return new PageBitmap(sealed.pages, bytes);
 }

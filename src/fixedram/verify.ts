@@ -1,4 +1,4 @@
-import { bitmapBytes, type PageBitmap } from "../bytes/bitmap.ts";
+import type { PageBitmap } from "../bytes/bitmap.ts";
 import { sameBytes } from "../bytes/numbers.ts";
 import type { PageHasher } from "../bytes/page-digest.ts";
 import { printable } from "../bytes/text.ts";
@@ -35,7 +35,7 @@ export interface VerifyOptions {
 /** A sealed block whose digests match their root. */
 export interface ScreenedBlock {
   readonly sealed: SealedBlock;
-  /** As it stands in the file. */
+  /** As it stands in the file, whatever the order of its words there. */
   readonly bitmap: PageBitmap;
   /** 32 bytes for each node of the block: its SHA-256, or zeros where the seal has none. */
   readonly expected: Uint8Array;
@@ -194,10 +194,10 @@ async function checkPages(
       problems.add({ code: "seal.bad-digests", message, block: name });
       continue;
     }
-    const bitmap = await readSealedBitmap(store, sealed, bitmapBytes(sealed.pages));
+    const bitmap = await readSealedBitmap(store, sealed, digests.bigEndian);
     const expected = screen === undefined ? null : expectedNodes(entries, sealed.pages);
     const suspects = expected === null ? null : await screen?.({ sealed, bitmap, expected }, read);
-    const block = { name, sealed, bitmap, entries };
+    const block = { name, sealed, bitmap, bigEndian: digests.bigEndian, entries };
     if (suspects === null || suspects === undefined)
       await checkNodes(store, block, problems, { signal, hasher, onBytes: read });
     else await checkNodes(store, nodesAlone(block, suspects), problems, { signal, hasher });
@@ -229,8 +229,9 @@ export async function diagnoseNodes(
   const problems = new Problems();
   const sealed = digests.blocks[index];
   if (sealed === undefined) throw new RangeError(`no block ${index}`);
-  const bitmap = await readSealedBitmap(store, sealed, bitmapBytes(sealed.pages));
-  const block = { name, sealed, bitmap, entries: nodesOf(digests, index) };
+  const { bigEndian } = digests;
+  const bitmap = await readSealedBitmap(store, sealed, bigEndian);
+  const block = { name, sealed, bitmap, bigEndian, entries: nodesOf(digests, index) };
   await checkNodes(store, nodesAlone(block, nodes), problems, {});
   return problems;
 }

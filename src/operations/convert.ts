@@ -18,7 +18,7 @@ export interface ConvertOptions extends OperationContext {
   readonly xml?: Uint8Array;
   /** Where the stream begins in the file, bytes. */
   readonly offset?: number;
-  /** The bitmaps of a mapped-ram file are of a big-endian host. */
+  /** The order of the words of a mapped-ram file's bitmaps, as for openSnapshot. */
   readonly bigEndian?: boolean;
   /** Take a file that is not as it was sealed, as it is; the new record says `unchecked`. */
   readonly force?: boolean;

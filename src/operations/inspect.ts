@@ -22,6 +22,8 @@ export interface SnapshotInfo {
   readonly guestUuid: string | null;
   readonly runState: string | null;
   readonly blocks: readonly BlockInfo[];
+  /** How the words of the bitmaps stand in the file; null where pages have no fixed place. */
+  readonly bitmapOrder: "little" | "big" | null;
   readonly devices: readonly DeviceInfo[];
   /** What libvirt kept with it: in a save image's head, or in the record of a file converted from one. */
   readonly libvirt: LibvirtInfo | null;
@@ -45,7 +47,7 @@ export interface LibvirtInfo {
 export interface LookOptions extends OperationContext {
   /** Keep the index of a stream beside it. */
   readonly keepIndex?: boolean;
-  /** A mapped-ram file's bitmaps are of a big-endian host. */
+  /** The order of the words of a mapped-ram file's bitmaps, as for openSnapshot. */
   readonly bigEndian?: boolean;
   /** Where the stream begins, bytes. */
   readonly offset?: number;
@@ -128,6 +130,7 @@ export async function info(path: string, options: LookOptions = {}): Promise<Sna
       guestUuid: uuidOf(configuration),
       runState: savedRunState(snapshot.devices),
       blocks: await blocksOf(snapshot, options.signal),
+      bitmapOrder: orderOf(snapshot),
       devices: snapshot.devices.map(({ name, instance, version, payload }) => ({
         name,
         instance,
@@ -141,6 +144,11 @@ export async function info(path: string, options: LookOptions = {}): Promise<Sna
   } finally {
     await snapshot.close();
   }
+}
+
+function orderOf({ ramStart, bigEndian }: Outline): SnapshotInfo["bitmapOrder"] {
+  if (ramStart.blocks.some(({ mapped }) => mapped === null)) return null;
+  return bigEndian ? "big" : "little";
 }
 
 async function blocksOf({ ramStart, map }: Outline, signal: AbortSignal | undefined): Promise<BlockInfo[]> {

@@ -17,7 +17,17 @@ import { type OpenSnapshotOptions, openSnapshot } from "./open.ts";
 /** What can be told of a snapshot whose pages may be out of reach. */
 export type Outline = Pick<
   Snapshot,
-  "container" | "sizes" | "configuration" | "ramStart" | "devices" | "map" | "libvirt" | "seal" | "meta" | "close"
+  | "container"
+  | "sizes"
+  | "configuration"
+  | "ramStart"
+  | "devices"
+  | "map"
+  | "libvirt"
+  | "seal"
+  | "bigEndian"
+  | "meta"
+  | "close"
 >;
 
 /**
@@ -71,6 +81,7 @@ async function outlineOf(store: FileStore, options: OpenSnapshotOptions): Promis
     map: events.map(store),
     libvirt,
     seal: { state: "none", seal: null, reason: null },
+    bigEndian: false,
     meta: null,
     close: async () => {},
   };

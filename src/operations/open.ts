@@ -11,6 +11,7 @@ import { FileStore } from "../storage/file-store.ts";
 import { capabilitiesOf } from "../stream/configuration.ts";
 import { StreamReader } from "../stream/reader.ts";
 import type { ConfigurationRecord, StreamRecord } from "../stream/records.ts";
+import { requireOrder } from "./open-order.ts";
 import { openStream } from "./open-stream.ts";
 
 export interface OpenSnapshotOptions {
@@ -23,8 +24,13 @@ export interface OpenSnapshotOptions {
   readonly index?: "use" | "keep" | "ignore";
   /** Where the stream begins, bytes: QEMU was told `file:...,offset=N`. Default: where the container says. */
   readonly offset?: number;
-  /** A mapped-ram file's bitmaps are of a big-endian host. Default: what a libvirt header says, else false. */
+  /**
+   * The order of a mapped-ram file's bitmaps: of a big-endian host (true), or of a little-endian one, whatever its pages look like
+   * (false). Default: as its seal or a libvirt header says, else little-endian, unless its pages show that it is not.
+   */
   readonly bigEndian?: boolean;
+  /** Do not look whether the pages fit the order: for who only wants to know where things are. Default false. */
+  readonly anyOrder?: boolean;
   /** Where an index is looked for first, and kept; default `FILE.index`. With it a store that is a file has one, too. */
   readonly indexPath?: string;
   /** Bytes read so far of a stream that is being indexed, and how many there are. */
@@ -37,7 +43,7 @@ export interface OpenSnapshotOptions {
  * "What a reader must check"). A migration stream without fixed places is read through once.
  *
  * @param source a path, or a store, which stays open when the snapshot is closed
- * @throws FixedramError `file.*`, `stream.*`, `seal.unknown-*`, `system.*`, each with the path
+ * @throws FixedramError `file.*`, `stream.*`, `seal.unknown-*`, `system.*`, `usage.byte-order`, each with the path
  */
 export async function openSnapshot(source: string | Store, options: OpenSnapshotOptions = {}): Promise<Snapshot> {
   const file = typeof source === "string" ? FileStore.open(source) : null;
@@ -106,14 +112,15 @@ async function openMapped(
   libvirt: LibvirtHeader | null,
 ): Promise<Snapshot> {
   const { signal, pageSize } = options;
-  const swapped = options.bigEndian ?? libvirt?.byteOrder === "big";
   const opened = await openFixedRam(store, {
     base,
-    bigEndianBitmaps: swapped,
+    bigEndianBitmaps: options.bigEndian ?? libvirt?.byteOrder === "big",
     ...(signal === undefined ? {} : { signal }),
     ...(pageSize === undefined ? {} : { pageSize }),
   });
+  await requireOrder(opened, options);
   const { seal } = opened.seal;
+  const { bigEndian } = opened;
   const close = async () => file?.close();
   return {
     ...common(store, file),
@@ -128,9 +135,10 @@ async function openMapped(
     map: opened.map,
     libvirt,
     seal: opened.seal,
+    bigEndian,
     meta: seal?.meta ?? null,
     // A QEMU of this host would take the bitmaps for its own, and load garbage without a word.
-    loadable: file === null || swapped ? null : { path: file.name, offset: opened.streamBase },
+    loadable: file === null || bigEndian ? null : { path: file.name, offset: opened.streamBase },
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -162,6 +170,7 @@ async function openLegacyStream(
     map: opened.map,
     libvirt,
     seal,
+    bigEndian: false,
     meta: seal.seal?.meta ?? null,
     loadable: null,
     close,

@@ -8,6 +8,8 @@ export interface RecoverOptions extends OperationContext {
   readonly qmp: string;
   /** Check each page against its digest as it is served. */
   readonly verify?: boolean;
+  /** The order of the words of a mapped-ram file's bitmaps, as for openSnapshot. */
+  readonly bigEndian?: boolean;
   readonly around?: number;
   readonly pushRate?: number;
   readonly socketDir?: string;

@@ -54,7 +54,10 @@ async function repairFile(file: InPlaceFile, options: RepairOptions): Promise<Re
   });
   let snapshot: Snapshot;
   try {
-    snapshot = await openSnapshot(file, options.signal === undefined ? {} : { signal: options.signal });
+    snapshot = await openSnapshot(file, {
+      anyOrder: true,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
   } catch (error) {
     const end = await wholeWithoutVmdesc(file, error);
     file.truncate(end);
@@ -100,7 +103,7 @@ async function wholeWithoutVmdesc(file: InPlaceFile, error: unknown): Promise<nu
   if (end === null)
     throw notRepairable(error, "What is missing or damaged cannot be had back; take the snapshot again.");
   try {
-    await (await openSnapshot(cutStore(file, end))).close();
+    await (await openSnapshot(cutStore(file, end), { anyOrder: true })).close();
   } catch {
     throw notRepairable(error, "More than the vmdesc is missing or damaged; take the snapshot again.");
   }

@@ -24,7 +24,7 @@ export interface ResumeOptions extends OperationContext {
   readonly socketDir?: string;
   /** Where the stream begins in the file, bytes. */
   readonly offset?: number;
-  /** The bitmaps of a mapped-ram file are of a big-endian host: QEMU gets a stream then. */
+  /** The order of the words of a mapped-ram file's bitmaps, as for openSnapshot. Of a big-endian host's file QEMU gets a stream. */
   readonly bigEndian?: boolean;
   /** Go on although disks changed since the save, memory is another QEMU's too, or the check that `verify` asks for cannot be made. */
   readonly force?: boolean;

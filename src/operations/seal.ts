@@ -14,6 +14,8 @@ export interface SealOptions extends OperationContext {
   readonly file: string;
   /** Where the stream begins, bytes: QEMU was told `file:...,offset=N`. Default: where the container says. */
   readonly offset?: number;
+  /** The order of the words of its bitmaps, as for openSnapshot. */
+  readonly bigEndian?: boolean;
   /** For tests. */
   readonly calls?: FileSystemCalls;
 }
@@ -25,6 +27,8 @@ export interface SealResult {
   readonly uuid: string;
   /** Pages that have a digest now. */
   readonly pages: number;
+  /** The words of its bitmaps stand big-endian, which the seal tells. */
+  readonly bigEndian: boolean;
   /** Bytes of the file before and after. */
   readonly sizes: { readonly before: number; readonly after: number };
   /** Milliseconds. */
@@ -35,8 +39,8 @@ export interface SealResult {
  * Seals a mapped-ram file that QEMU or libvirt made, in place: digests are appended, no byte of the stream moves. The file must not be
  * written to by anybody else meanwhile.
  *
- * @throws FixedramError `seal.no-fixed-places`, `seal.big-endian`, `seal.already`, `seal.in-the-way`, `seal.trailing-bytes`; `file.*`, `stream.*` for what
- *   cannot be opened; `system.*`; the signal's reason
+ * @throws FixedramError `seal.no-fixed-places`, `seal.already`, `seal.in-the-way`, `seal.trailing-bytes`; `file.byte-order`: which pages are
+ *   present shows that the bitmaps stand in the other order; `file.*`, `stream.*` for what cannot be opened; `system.*`; the signal's reason
  */
 export async function seal(options: SealOptions): Promise<SealResult> {
   const began = performance.now();
@@ -56,7 +60,8 @@ export async function seal(options: SealOptions): Promise<SealResult> {
     });
     const pages = opened.bitmaps.reduce((sum, bitmap) => sum + bitmap.count(), 0);
     const sizes = { before, after: file.size };
-    return { path: options.file, id, uuid: meta.uuid, pages, sizes, time: performance.now() - began };
+    const { bigEndian } = opened;
+    return { path: options.file, id, uuid: meta.uuid, pages, bigEndian, sizes, time: performance.now() - began };
   } catch (error) {
     throw withPath(error, options.file);
   } finally {
@@ -65,10 +70,14 @@ export async function seal(options: SealOptions): Promise<SealResult> {
 }
 
 /** @throws `seal.no-fixed-places` */
-async function openPlaces(file: InPlaceFile, { offset, signal }: SealOptions): Promise<FixedRamFile> {
+async function openPlaces(file: InPlaceFile, { offset, bigEndian, signal }: SealOptions): Promise<FixedRamFile> {
   const given = signal === undefined ? {} : { signal };
-  const snapshot = await openSnapshot(file, { ...given, ...(offset === undefined ? {} : { offset }) });
-  const { streamBase, ramStart, libvirt } = snapshot;
+  const snapshot = await openSnapshot(file, {
+    ...given,
+    ...(offset === undefined ? {} : { offset }),
+    ...(bigEndian === undefined ? {} : { bigEndian }),
+  });
+  const { streamBase, ramStart } = snapshot;
   const placed = ramStart.blocks.every(({ mapped }) => mapped !== null);
   await snapshot.close();
   if (!placed) {
@@ -77,16 +86,7 @@ async function openPlaces(file: InPlaceFile, { offset, signal }: SealOptions): P
       hint: "Convert it to a fixed-ram file, which is sealed as it is made.",
     });
   }
-  if (libvirt?.byteOrder === "big") {
-    throw new FixedramError(
-      "seal.big-endian",
-      "an image of a big-endian host cannot be sealed: a seal's bitmaps are little-endian",
-      {
-        hint: "Convert it to a fixed-ram file, which is sealed as it is made.",
-      },
-    );
-  }
-  return openFixedRam(file, { base: streamBase, ...given });
+  return openFixedRam(file, { base: streamBase, bigEndianBitmaps: snapshot.bigEndian, ...given });
 }
 
 /** What the file itself tells; when it was made is when it was last written to. */

@@ -7,7 +7,9 @@ import { readSealAlone, type Seal, type SealState } from "../fixedram/seal.ts";
 import { checkSealed } from "../fixedram/verify.ts";
 import type { Store } from "../pages/store.ts";
 import { FileStore } from "../storage/file-store.ts";
-import { openOutline } from "./open-packed.ts";
+import type { OpenSnapshotOptions } from "./open.ts";
+import { requireSealedOrder } from "./open-order.ts";
+import { type Outline, openOutline } from "./open-packed.ts";
 import { PageScreen } from "./parallel.ts";
 import type { OperationContext } from "./progress.ts";
 
@@ -17,6 +19,8 @@ export interface VerifyOptions extends OperationContext {
   readonly deep?: boolean;
   /** Where the stream begins, bytes. */
   readonly offset?: number;
+  /** The order of the words of its bitmaps, as for openSnapshot. */
+  readonly bigEndian?: boolean;
   /** The id that the snapshot must have, 64 hexadecimal digits. */
   readonly id?: string;
 }
@@ -55,8 +59,8 @@ const noDigests =
 /**
  * Checks a snapshot: what it says about itself, and, where it is sealed, that it is as it was sealed. Damage is told in the result.
  *
- * @throws FixedramError `file.*` for what is no snapshot at all; `seal.unknown-version`, `seal.unknown-critical`; `usage.bad-id`;
- *   `system.*`; the signal's reason
+ * @throws FixedramError `file.*` for what is no snapshot at all; `seal.unknown-version`, `seal.unknown-critical`; `usage.bad-id`,
+ *   `usage.byte-order`; `system.*`; the signal's reason
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const began = performance.now();
@@ -93,16 +97,17 @@ async function verifyStore(store: FileStore, options: VerifyOptions, began: numb
   const base = { id: null, uuid: null, coverage, problems };
   if (refused !== null && problems.count === 0 && options.offset === undefined) throw refused;
   try {
-    const snapshot = await openOutline(store, {
+    const snapshot = await openChecked(store, problems, {
       index: "ignore",
       onRead: progressOf(options, began),
       ...(options.offset === undefined ? {} : { offset: options.offset }),
+      ...(options.bigEndian === undefined ? {} : { bigEndian: options.bigEndian }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     const { container, libvirt } = snapshot;
     const { state, reason } = snapshot.seal;
     await snapshot.close();
-    if (reason !== null && problems.count === 0) addError(problems, reason);
+    if (reason !== null && !problems.list.some(({ code }) => code.startsWith("seal."))) addError(problems, reason);
     const packed = libvirt !== null && libvirt.format !== "raw" && libvirt.format !== "sparse" ? libvirt.format : null;
     const unchecked = packed === null ? [noDigests] : [packedOnly(packed)];
     if (libvirt !== null) unchecked.push("libvirt's XML and cookie were not checked but for their places.");
@@ -112,6 +117,17 @@ async function verifyStore(store: FileStore, options: VerifyOptions, began: numb
     addError(problems, error);
     const sealState = problems.list.some(({ code }) => code.startsWith("seal.")) ? "damaged" : "none";
     return { ...base, container: null, sealState, unchecked: ["The rest of the file could not be checked."] };
+  }
+}
+
+/** Bitmaps that stand in another order than was said are a problem of the file, and no reason not to look at the rest. */
+async function openChecked(store: FileStore, problems: Problems, options: OpenSnapshotOptions): Promise<Outline> {
+  try {
+    return await openOutline(store, options);
+  } catch (error) {
+    if (!(error instanceof FixedramError && error.code === "file.byte-order")) throw error;
+    addError(problems, error);
+    return openOutline(store, { ...options, anyOrder: true });
   }
 }
 
@@ -127,6 +143,7 @@ async function sealOf(store: Store, problems: Problems): Promise<Seal | null> {
 }
 
 async function verifySealed(store: FileStore, seal: Seal, options: VerifyOptions, began: number): Promise<Finding> {
+  requireSealedOrder(seal, options.bigEndian, options.file);
   await using pages = new PageScreen(store, options.signal);
   const { state, ...rest } = await checkSealed(store, seal, {
     deep: options.deep === true,

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { convert } from "../../src/operations/convert.ts";
 import { openSnapshot } from "../../src/operations/open.ts";
+import { seal } from "../../src/operations/seal.ts";
+import { mapped } from "../hostile/sound.ts";
 import { encode, type Step } from "../operations/synthetic.ts";
 import { read } from "./independent-reader.ts";
 
@@ -53,4 +55,15 @@ test("a file of ours, its seal, and damage in it", async () => {
   expect(damaged.seal?.pageIsSealed(0, 3)).toBe(false);
   expect(damaged.seal?.problems()).toEqual(["region BMAP", "node 1 of block 0"]);
   damaged.close();
+});
+
+test("a sealed file of a big-endian host", async () => {
+  const present = Object.fromEntries(Array.from({ length: 90 }, (_, i) => [7 * i, (i % 250) + 1]));
+  const path = join(folder, "big");
+  writeFileSync(path, mapped({ bigEndian: true, blocks: [{ name: "pc.ram", pages: 700, present }] }).bytes);
+  const made = await seal({ file: path, bigEndian: true });
+  const file = read(path);
+  expect([file.seal?.id, file.seal?.problems()]).toEqual([made.id, []]);
+  expect([file.page(0, 7)?.[0], file.page(0, 8), file.seal?.pageIsSealed(0, 623)]).toEqual([2, null, true]);
+  file.close();
 });

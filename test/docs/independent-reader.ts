@@ -196,8 +196,15 @@ export function read(path: string, base = 0): ReadFile {
       const type = entry.toString("latin1", 0, 4);
       expect(`section ${type}`, sha256(bytes), entry.toString("hex", 32));
       expect("section's head", bytes.toString("latin1", 0, 8), `FRAM${type}`);
-      if (entry.readUInt32BE(4) % 2 === 1 && !["META", "BLKS", "RGNS", "NODS"].includes(type)) throw new Error(type);
+      if (entry.readUInt32BE(4) % 2 === 1 && !["META", "BORD", "BLKS", "RGNS", "NODS"].includes(type))
+        throw new Error(type);
       sections.set(type, bytes.subarray(16));
+    }
+    // "BORD"
+    const order = sections.get("BORD");
+    if (order !== undefined) {
+      expect("order", order.toString("hex"), "00000001");
+      for (const { bitmap } of blocks) bitmap.swap64();
     }
     const meta = JSON.parse((sections.get("META") ?? Buffer.alloc(0)).toString("utf8"));
     const uuid = trailer.toString("hex", 16, 32);

@@ -153,7 +153,7 @@ describe("a sealed file", () => {
         pagesOffset,
       ]),
     );
-    expect([0, 1].map((block) => sha(nodesOf({ blocks, regions, nodes }, block)))).toEqual(
+    expect([0, 1].map((block) => sha(nodesOf({ blocks, nodes }, block)))).toEqual(
       blocks.map(({ root }) => Buffer.from(root).toString("hex")),
     );
     expect(regions.map(({ kind, block }) => `${kind} ${block}`)).toEqual([
@@ -176,7 +176,7 @@ describe("a sealed file", () => {
       writer.layout.tailOffset,
       writer.streamEnd,
     ]);
-    const again = encodeDigests({ blocks, regions, nodes }).map(({ payload }) => payload);
+    const again = encodeDigests({ blocks, regions, nodes, bigEndian: false }).map(({ payload }) => payload);
     expect(again.map((payload) => sha(payload))).toEqual([blks, rgns, nods].map((payload) => sha(payload)));
   });
 

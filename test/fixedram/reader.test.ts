@@ -96,6 +96,7 @@ describe("openFixedRam", () => {
       for (let i = 0; i < bitmapLength; i += 8) bytes.subarray(i, i + 8).reverse();
       file.write(bytes, bitmapOffset);
     }
+    file.truncate(writer.streamEnd);
     const opened = await openFixedRam(file, { bigEndianBitmaps: true });
     expect(opened.bitmaps.map((bitmap) => [bitmap.nextSet(0), bitmap.lastSet(), bitmap.count()])).toEqual([
       [1, 99, 2],

@@ -74,8 +74,9 @@ async function indexed(lib: Lib, { bytes, expect }: Vector): Promise<string[]> {
 async function served(lib: Lib, { bytes, verify }: Vector): Promise<string[]> {
   const store = storeOf(bytes);
   const { code } = await outcome(async () => {
-    const check = await lib.PageCheck.open(store, await lib.readSealAlone(store));
-    const { map } = await lib.openFixedRam(store, { allowEmpty: true });
+    const seal = await lib.readSealAlone(store);
+    const check = await lib.PageCheck.open(store, seal);
+    const { map } = await lib.openFixedRam(store, { allowEmpty: true, base: seal?.streamBase ?? 0 });
     const pages = await pagesOf(map, new lib.ExtentList());
     for (const block of map.blocks)
       for (let page = 0; page < block.pages; page++) {

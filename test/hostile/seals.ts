@@ -17,11 +17,19 @@ class SyncedFile extends MemoryFile {
   async sync(): Promise<void> {}
 }
 
-/** Seals a mapped-ram file in place. */
-export async function sealed(file: Sound): Promise<Sound> {
+/** Seals a mapped-ram file in place. @param how where its stream begins, and whether its bitmaps' words stand big-endian */
+export async function sealed(file: Sound, how: { base?: number; bigEndian?: boolean } = {}): Promise<Sound> {
   const store = new SyncedFile();
   store.write(file.bytes, 0);
-  await sealInPlace(store, await openFixedRam(store, { allowEmpty: true }), { ...meta, memoryMap: [], disks: [] });
+  await sealInPlace(
+    store,
+    await openFixedRam(store, { allowEmpty: true, base: how.base ?? 0, bigEndianBitmaps: how.bigEndian === true }),
+    {
+      ...meta,
+      memoryMap: [],
+      disks: [],
+    },
+  );
   return withFields(store.bytes(), file.fields);
 }
 

@@ -1,6 +1,7 @@
 import { ExitCode, FixedramError } from "../../errors.ts";
 import { type CloneOptions, type CloneStatus, mostClones } from "../../operations/clone.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { cloneLine, cloneText, liveClones } from "../render/clone.ts";
 import { colorsFor } from "../render/colors.ts";
 import { writeJson } from "../render/json.ts";
@@ -50,7 +51,7 @@ function cloneOptions(invocation: Invocation): CloneOptions {
     ...(invocation.flag("run-recorded") ? { runRecorded: true } : {}),
     ...(invocation.flag("paused") ? { paused: true } : {}),
     ...(invocation.flag("verify") ? { verify: true } : {}),
-    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...orderOf(invocation),
     ...(invocation.flag("force") ? { force: true } : {}),
   };
 }

@@ -1,6 +1,7 @@
 import { ExitCode, FixedramError } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
 import type { ConvertCall } from "../operations.ts";
+import { orderOf } from "../order.ts";
 import { convertText } from "../render/convert.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
@@ -36,7 +37,7 @@ function convertCall(invocation: Invocation): ConvertCall {
     ...(to === undefined ? {} : { to }),
     ...(xml === undefined ? {} : { xml }),
     ...(invocation.flag("force") ? { force: true } : {}),
-    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...orderOf(invocation),
     ...(offset === undefined ? {} : { offset }),
   };
 }

@@ -1,5 +1,6 @@
 import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { diffJson, diffText } from "../render/diff.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
@@ -12,7 +13,7 @@ export async function run(invocation: Invocation): Promise<number> {
     ...(pagesOut === undefined ? {} : { pagesOut }),
     ...(invocation.flag("trust-seals") ? { trustSeals: true } : {}),
     ...(invocation.flag("keep-index") ? { keepIndex: true } : {}),
-    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...orderOf(invocation),
     ...(await invocation.context()),
   });
   invocation.answer(invocation.json ? diffJson(result) : {}, (colors, columns) => diffText(result, colors, columns));

@@ -1,6 +1,7 @@
 import { ExitCode } from "../../errors.ts";
 import type { LookOptions } from "../../operations/inspect.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { infoText } from "../render/info.ts";
 
 /** What `info` and `map` have in common. */
@@ -9,7 +10,7 @@ export function lookOptions(invocation: Invocation): Pick<LookOptions, "keepInde
   return {
     ...(offset === undefined ? {} : { offset }),
     ...(invocation.flag("keep-index") ? { keepIndex: true } : {}),
-    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...orderOf(invocation),
   };
 }
 

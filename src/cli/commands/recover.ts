@@ -1,5 +1,6 @@
 import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { recoverText } from "../render/resume-lazy.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
@@ -13,6 +14,7 @@ export async function run(invocation: Invocation): Promise<number> {
     ...(invocation.flag("force") ? { force: true } : {}),
     ...(around === undefined ? {} : { around }),
     ...(pushRate === undefined ? {} : { pushRate }),
+    ...orderOf(invocation),
     ...(await invocation.context()),
   });
   for (const notice of result.notices) invocation.notice(notice);

@@ -2,6 +2,7 @@ import { ExitCode, FixedramError } from "../../errors.ts";
 import type { ResumeOptions, ResumeResult } from "../../operations/resume.ts";
 import { redactArgv } from "../../qemu/redact.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { colorsFor } from "../render/colors.ts";
 import { type Marks, recordedText, resumeText } from "../render/resume.ts";
 import { signalExitCode } from "../terminal.ts";
@@ -61,7 +62,7 @@ function resumeOptions(invocation: Invocation): ResumeOptions {
     ...(id === undefined ? {} : { id }),
     ...(socketDir === undefined ? {} : { socketDir }),
     ...(invocation.flag("paused") ? { paused: true } : {}),
-    ...(invocation.flag("big-endian") ? { bigEndian: true } : {}),
+    ...orderOf(invocation),
     ...(offset === undefined ? {} : { offset }),
     ...(invocation.flag("force") ? { force: true } : {}),
   };

@@ -1,5 +1,6 @@
 import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { verifyText } from "../render/verify.ts";
 
 export async function run(invocation: Invocation): Promise<number> {
@@ -10,6 +11,7 @@ export async function run(invocation: Invocation): Promise<number> {
     ...(invocation.flag("deep") ? { deep: true } : {}),
     ...(id === undefined ? {} : { id }),
     ...(offset === undefined ? {} : { offset }),
+    ...orderOf(invocation),
     ...(await invocation.context()),
   });
   invocation.answer(result, (colors) => verifyText(result, colors));

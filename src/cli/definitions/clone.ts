@@ -1,4 +1,4 @@
-import { around, bigEndian, common, snapshotFile, snapshotId, socketDir } from "./common.ts";
+import { around, byteOrder, common, snapshotFile, snapshotId, socketDir } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const clone: CommandDefinition = {
@@ -40,7 +40,7 @@ export const clone: CommandDefinition = {
       text: "bytes a second that are sent to each clone in the background at most (default: no limit)",
     },
     { name: "force", text: "go on although disks changed since the save, which can destroy their filesystems" },
-    bigEndian,
+    ...byteOrder,
     ...common,
   ],
   examples: [

@@ -14,8 +14,16 @@ export const keepIndex: OptionDefinition = {
 
 export const bigEndian: OptionDefinition = {
   name: "big-endian",
-  text: "a big-endian host wrote FILE: the bits of its bitmaps stand in that order",
+  text: "a big-endian host wrote FILE: the bits of its bitmaps stand in that order (a sealed FILE tells it)",
 };
+
+export const littleEndian: OptionDefinition = {
+  name: "little-endian",
+  text: "take FILE's bitmaps in the usual order although its pages do not look like it",
+};
+
+/** Of commands that open any snapshot. */
+export const byteOrder: readonly OptionDefinition[] = [bigEndian, littleEndian];
 
 export const offset: OptionDefinition = {
   name: "offset",
@@ -42,7 +50,7 @@ export const around: OptionDefinition = {
 };
 
 /** What commands take that open any snapshot. */
-export const opening: readonly OptionDefinition[] = [keepIndex, offset, bigEndian];
+export const opening: readonly OptionDefinition[] = [keepIndex, offset, ...byteOrder];
 
 export const listen: OptionDefinition = {
   name: "listen",

@@ -1,4 +1,4 @@
-import { bigEndian, common, offset } from "./common.ts";
+import { byteOrder, common, offset } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const convert: CommandDefinition = {
@@ -30,7 +30,7 @@ export const convert: CommandDefinition = {
     },
     { name: "force", text: "take IN although it is not as it was sealed; the new record says so" },
     { ...offset, text: offset.text.replaceAll("FILE", "IN") },
-    { ...bigEndian, text: bigEndian.text.replace("FILE", "IN") },
+    ...byteOrder.map((option) => ({ ...option, text: option.text.replaceAll("FILE", "IN") })),
     ...common,
   ],
   examples: [

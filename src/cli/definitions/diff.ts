@@ -1,4 +1,4 @@
-import { bigEndian, common, keepIndex } from "./common.ts";
+import { byteOrder, common, keepIndex } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const diff: CommandDefinition = {
@@ -24,7 +24,7 @@ export const diff: CommandDefinition = {
     },
     { name: "trust-seals", text: "don't read pages whose digests agree in both seals" },
     { ...keepIndex, text: keepIndex.text.replace("FILE.index", "A.index and B.index") },
-    { ...bigEndian, text: bigEndian.text.replace("FILE", "A and B") },
+    ...byteOrder.map((option) => ({ ...option, text: option.text.replaceAll("FILE", "A and B") })),
     ...common,
   ],
   examples: [

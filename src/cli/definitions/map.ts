@@ -1,4 +1,4 @@
-import { bigEndian, common, keepIndex, offset, snapshotFile } from "./common.ts";
+import { byteOrder, common, keepIndex, offset, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const map: CommandDefinition = {
@@ -17,7 +17,7 @@ export const map: CommandDefinition = {
     },
     keepIndex,
     offset,
-    bigEndian,
+    ...byteOrder,
     {
       name: "export",
       value: { name: "PATH", kind: "file" },

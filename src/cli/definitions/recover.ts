@@ -1,4 +1,4 @@
-import { around, common, snapshotFile } from "./common.ts";
+import { around, byteOrder, common, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const recover: CommandDefinition = {
@@ -24,6 +24,7 @@ export const recover: CommandDefinition = {
       text: "bytes a second that are sent in the background at most (default: no limit)",
     },
     { name: "force", text: "go on although nothing tells from which snapshot the guest was resumed" },
+    ...byteOrder,
     ...common,
   ],
   examples: [

@@ -1,4 +1,4 @@
-import { bigEndian, common, offset, snapshotFile, snapshotId, socketDir, viewing } from "./common.ts";
+import { byteOrder, common, offset, snapshotFile, snapshotId, socketDir, viewing } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const resume: CommandDefinition = {
@@ -56,7 +56,7 @@ export const resume: CommandDefinition = {
       "with --lazy: show in the browser how the guest comes up, page by page; QEMU's console then goes through us, and the page stays afterwards, until Ctrl-C",
     ),
     offset,
-    bigEndian,
+    ...byteOrder,
     ...common,
   ],
   examples: [

@@ -1,4 +1,4 @@
-import { common, offset, snapshotFile, snapshotId } from "./common.ts";
+import { byteOrder, common, offset, snapshotFile, snapshotId } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const verify: CommandDefinition = {
@@ -9,7 +9,7 @@ export const verify: CommandDefinition = {
     "The digests of pages find accidents; who can write to the file can also make pages that match.",
   ],
   arguments: [snapshotFile],
-  options: [{ name: "deep", text: "read every page as well" }, snapshotId, offset, ...common],
+  options: [{ name: "deep", text: "read every page as well" }, snapshotId, offset, ...byteOrder, ...common],
   examples: [
     { command: "fixedram verify web.fram", text: "the quick check, milliseconds at any size" },
     {

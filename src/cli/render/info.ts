@@ -41,6 +41,7 @@ function heading(info: SnapshotInfo, colors: Colors): string {
     ["id", seal?.id ?? null],
     ["guest uuid", info.guestUuid],
     ["capabilities", info.capabilities.map(printable).join(", ")],
+    ["bitmaps", info.bitmapOrder === "big" ? "of a big-endian host: QEMU here gets a stream" : null],
     ["RAM", size(sizes.ram)],
     ["file", `${size(sizes.apparent)}, ${size(sizes.allocated)} on disk`],
   ]);

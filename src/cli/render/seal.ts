@@ -4,11 +4,12 @@ import type { Colors } from "./colors.ts";
 import { aligned, count, duration, size } from "./format.ts";
 import { safe } from "./safe.ts";
 
-export function sealText({ path, id, uuid, pages, sizes, time }: SealResult, colors: Colors): string {
+export function sealText({ path, id, uuid, pages, bigEndian, sizes, time }: SealResult, colors: Colors): string {
   const rows = aligned([
     ["id", id],
     ["snapshot", safe(uuid)],
     ["pages", `${count(pages)} with a digest each`],
+    ["bitmaps", bigEndian ? "of a big-endian host" : null],
     ["file", `${size(sizes.after)}, ${size(sizes.after - sizes.before)} more than before`],
     ["time", duration(time)],
   ]);

@@ -65,7 +65,7 @@ export async function openLazyFile(
     await requireNamed(options, key, snapshot);
     const { identity } = store;
     keeper.open({
-      ...{ path, identity, index, verify: verify === true, bigEndian: bigEndian ?? null },
+      ...{ path, identity, index, verify: verify === true, bigEndian: snapshot.bigEndian },
       ...{ guests, threads, warm: workingSetPath(options) },
     });
     return {

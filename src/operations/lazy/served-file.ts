@@ -19,7 +19,7 @@ export interface FileToServe {
   readonly identity: FileIdentity;
   /** The index of a stream without fixed places, made before; null: there is none. */
   readonly index: string | null;
-  /** Whether its bitmaps are of a big-endian host; null: as the file says. */
+  /** Whether its bitmaps are of a big-endian host, which was looked at before; null: as the file says. */
   readonly bigEndian: boolean | null;
   /** Guests that will come. */
   readonly guests: number;

@@ -88,7 +88,7 @@ export class ResumeRun {
       capabilities: facts.capabilities,
       backends: facts.memory.backends,
       ignoreShared: capabilitiesOf(snapshot.configuration).includes("x-ignore-shared"),
-      bigEndian: this.#options.bigEndian ?? snapshot.libvirt?.byteOrder === "big",
+      bigEndian: snapshot.bigEndian,
       loadable: snapshot.loadable !== null,
       readable: readableBy(destination),
       otherLength: otherLength(snapshot.ramStart.blocks, blocks),

@@ -12,13 +12,14 @@ import { verify } from "../verify.ts";
  * @throws FixedramError what the first problem is: `seal.*`, `file.*`, `stream.*`; `seal.none`
  */
 export async function requireVerified(options: ResumeOptions): Promise<void> {
-  const { file, id, verify: deep, signal, onProgress } = options;
+  const { file, id, verify: deep, bigEndian, signal, onProgress } = options;
   // Its structure is checked when it is opened; a stream would be read through twice.
   if (id === undefined && !(await hasSeal(file))) return deep === true ? refuseUnsealed(options) : undefined;
   const result = await verify({
     file,
     ...(deep === true ? { deep } : {}),
     ...(id === undefined ? {} : { id }),
+    ...(bigEndian === undefined ? {} : { bigEndian }),
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   });

@@ -19,6 +19,7 @@ export const inspected: SnapshotInfo = {
   runState: "running",
   sealState: "sealed",
   libvirt: null,
+  bitmapOrder: "little",
   blocks: [
     {
       name: "pc.ram",
@@ -111,6 +112,7 @@ export const verified: VerifyResult = {
 };
 
 export const sealed: SealResult = {
+  bigEndian: false,
   path: "guest.mapped",
   id: saved.id,
   uuid: saved.uuid,

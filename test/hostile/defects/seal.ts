@@ -5,6 +5,7 @@ import type { Spec } from "../spec.ts";
 import { contents, overwritten } from "./seal-contents.ts";
 import { digests, more, rooted } from "./seal-digests.ts";
 import { directory, metas, trailer } from "./seal-head.ts";
+import { big, order } from "./seal-order.ts";
 import { pages } from "./seal-rows.ts";
 
 export async function sealDefects(): Promise<Spec[]> {
@@ -31,5 +32,6 @@ export async function sealDefects(): Promise<Spec[]> {
     ...rooted(file),
     ...contents(file),
     overwritten(file),
+    ...order(await big()),
   ];
 }

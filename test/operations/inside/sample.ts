@@ -22,6 +22,7 @@ export function snapshotOf(
     libvirt: null,
     seal: { state: "none", seal: null } as unknown as Snapshot["seal"],
     meta: null,
+    bigEndian: false,
     loadable: null,
     async close() {},
     async [Symbol.asyncDispose]() {},

@@ -13,13 +13,15 @@ const seeds: readonly Uint8Array[] = [
   Uint8Array.of(0x32, 3, 1, 2, 3, 1, 0, 7, 1),
   Uint8Array.of(4, 0, 200, 1, 0, 9, 1),
   Uint8Array.of(8, 0, 200, 1, 0, 9, 1),
+  Uint8Array.of(0x40, 0, 0, 0, 1),
+  Uint8Array.of(0x41, 3, 1, 2, 3, 1, 0, 7, 1),
 ];
 
 const values = [0, 1, 2, 4095, 4096, 65536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 4096, 2 ** 53 - 1, 2 ** 53, 2 ** 63];
 
 /**
  * The input: a byte that says whether the seal's digests are made right again (1), whether it is cut (4) or goes on (8), and
- * which file it is (rarely the one that a save leaves, whose megabytes take time), then changes of four bytes: what, place (2 bytes), value.
+ * which file it is (64: of a big-endian host; rarely the one that a save leaves, whose megabytes take time), then changes of four bytes: what, place (2 bytes), value.
  */
 export async function sealTarget(lib: FuzzLib): Promise<Target> {
   const files = await sealedFiles();
@@ -35,7 +37,7 @@ export async function sealTarget(lib: FuzzLib): Promise<Target> {
   return {
     name: "seal",
     meant:
-      /^fixedram\/(seal|trailer|meta|verify|verify-node|verify-pages|coverage|digest-sections|problems|regions)\.ts/,
+      /^fixedram\/(seal|trailer|meta|verify|verify-node|verify-pages|coverage|digest-sections|byte-order|problems|regions)\.ts/,
     seeds,
     words: [Uint8Array.of(1, 0, 1, 0), Uint8Array.of(3, 0, 1, 1)],
     most: 40,
@@ -54,7 +56,7 @@ interface Changed {
 function changed(files: Awaited<ReturnType<typeof sealedFiles>>, input: Uint8Array): Changed | null {
   const choices = new Choices(input);
   const mode = choices.byte();
-  const file = (mode & 0x32) === 0x32 ? files.saved : files.inPlace;
+  const file = (mode & 0x32) === 0x32 ? files.saved : (mode & 0x40) !== 0 ? files.big : files.inPlace;
   let bytes = file.bytes.slice();
   let [pages, seal] = [-1, -1];
   const length = mode & 12 ? choices.word() : 0;

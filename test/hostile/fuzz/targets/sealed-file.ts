@@ -12,7 +12,7 @@ export interface SealedFile {
   readonly fields: readonly Field[];
 }
 
-function withCover(file: Sound, streamEnd: number): SealedFile {
+function withCover(file: Sound, streamEnd: number, bigEndian = false): SealedFile {
   const { bytes } = file;
   const covered = new Uint8Array(bytes.length);
   const payload = (type: string): Uint8Array => {
@@ -25,7 +25,9 @@ function withCover(file: Sound, streamEnd: number): SealedFile {
   for (const { pages, pageSize, bitmapOffset, pagesOffset, tableOffset } of blocks) {
     covered.fill(0, tableOffset, tableOffset + pages * 8);
     for (let page = 0; page < pages; page++) {
-      const set = ((bytes[bitmapOffset + Math.floor(page / 8)] ?? 0) & (1 << (page % 8))) !== 0;
+      const byte = Math.floor(page / 8);
+      const place = bitmapOffset + (bigEndian ? byte - (byte % 8) + 7 - (byte % 8) : byte);
+      const set = ((bytes[place] ?? 0) & (1 << (page % 8))) !== 0;
       if (!set) continue;
       covered.fill(2, pagesOffset + page * pageSize, pagesOffset + (page + 1) * pageSize);
       covered.fill(1, tableOffset + page * 8, tableOffset + page * 8 + 8);
@@ -39,10 +41,24 @@ function placeAt(bytes: Uint8Array, fromEnd: number): number {
   return Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(bytes.length - fromEnd));
 }
 
-/** `inPlace`: its tables behind the stream; `saved`: as a save leaves it, its tables in the gaps. */
-export async function sealedFiles(): Promise<{ readonly inPlace: SealedFile; readonly saved: SealedFile }> {
+export interface SealedFiles {
+  /** Its tables behind the stream. */
+  readonly inPlace: SealedFile;
+  /** The same, its bitmaps those of a big-endian host. */
+  readonly big: SealedFile;
+  /** As a save leaves it, its tables in the gaps. */
+  readonly saved: SealedFile;
+}
+
+export async function sealedFiles(): Promise<SealedFiles> {
   const inPlace = await sealed(mapped({ ...small, blocks: block }));
+  const big = await sealed(mapped({ ...small, blocks: block, bigEndian: true }), { bigEndian: true });
   const own = await saved();
   // Bytes 40 to 47 of the trailer: the stream's end.
-  return { inPlace: withCover(inPlace, placeAt(inPlace.bytes, 88)), saved: withCover(own, placeAt(own.bytes, 88)) };
+  const endOf = ({ bytes }: Sound): number => placeAt(bytes, 88);
+  return {
+    inPlace: withCover(inPlace, endOf(inPlace)),
+    big: withCover(big, endOf(big), true),
+    saved: withCover(own, endOf(own)),
+  };
 }

@@ -1,0 +1,148 @@
+/** Files are refused for the order of their bitmaps where the wrong one was given, and never where the right one was. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { swapBitmapWords } from "../../src/bytes/bitmap.ts";
+import { byteOfPage } from "../../src/fixedram/byte-order.ts";
+import { fitsOtherOrder } from "../../src/fixedram/order-check.ts";
+import { openFixedRam } from "../../src/fixedram/reader.ts";
+import { storeOf } from "../hostile/run.ts";
+import { mapped } from "../hostile/sound.ts";
+
+const pageSize = 1024;
+
+/** A page as its file has it: what stands at its place, and whether its bit is set. */
+interface Page {
+  readonly zero: boolean;
+  readonly set: boolean;
+}
+
+type File = readonly (readonly Page[])[];
+
+/** What QEMU and fixedram write: `kind` says how. */
+type Kind = "detect" | "none" | "own";
+
+/** What became of a page: `never` touched; data; `stale`: data in an earlier round, zero now; `left` out by a guest that gave it up. */
+type Fate = "never" | "data" | "stale" | "left";
+
+/** By docs/format.md, "Which order" and "Zero pages". */
+function written(kind: Kind, fate: Fate, main: boolean): Page {
+  if (fate === "left") return { zero: true, set: false };
+  if (fate === "data") return { zero: false, set: true };
+  // Zeros are written over what stood there, and the bit is set.
+  if (kind === "none" || (kind === "own" && !main)) return { zero: true, set: true };
+  return { zero: fate === "never", set: false };
+}
+
+async function refused(file: File, { written, read }: { written: "little" | "big"; read: "little" | "big" }) {
+  const blocks = file.map((pages, i) => ({
+    name: `block${i}`,
+    pages: pages.length,
+    present: Object.fromEntries(pages.flatMap(({ set, zero }, page) => (set ? [[page, zero ? 0 : 7]] : []))),
+  }));
+  const sound = mapped({ pageSize, pageBits: 10, blocks, bigEndian: written === "big" });
+  const bytes = sound.bytes.slice();
+  for (const [i, pages] of file.entries())
+    for (const [page, { zero, set }] of pages.entries())
+      if (!set && !zero) bytes.fill(9, sound.at(`block${i}.page${page}`), sound.at(`block${i}.page${page}`) + pageSize);
+  const store = storeOf(bytes);
+  return fitsOtherOrder(await openFixedRam(store, { allowEmpty: true, bigEndianBitmaps: read === "big" }));
+}
+
+/** Stretches of pages with one fate, as memory has them. */
+const stretches = (fates: readonly Fate[]) =>
+  fc.array(fc.tuple(fc.constantFrom(...fates), fc.nat({ max: 70 })), { minLength: 1, maxLength: 12 });
+const pagesOf = (list: readonly (readonly [Fate, number])[], kind: Kind, main: boolean): Page[] =>
+  list.flatMap(([fate, count]) => Array.from({ length: count + 1 }, () => written(kind, fate, main)));
+const anyFate: readonly Fate[] = ["never", "data", "stale"];
+const files = fc
+  .constantFrom<Kind>("detect", "none", "own")
+  .chain((kind) =>
+    fc
+      .tuple(stretches(kind === "own" ? anyFate : [...anyFate, "left"]), stretches(anyFate), stretches(anyFate))
+      .map(
+        ([ram, rom, other]): File => [
+          pagesOf(ram, kind, true),
+          pagesOf(rom, kind, false),
+          pagesOf(other.slice(0, 1), kind, false),
+        ],
+      ),
+  );
+const runs = { numRuns: process.env["FIXEDRAM_LONG"] === "1" ? 2000 : 60 };
+
+describe("the order of a file's bitmaps", () => {
+  test.each(["little", "big"] as const)("a %s-endian file is not refused when it is read so", async (order) => {
+    await fc.assert(
+      fc.asyncProperty(files, async (file) => {
+        expect(await refused(file, { written: order, read: order })).toBe(false);
+      }),
+      runs,
+    );
+  });
+
+  test("a file is refused exactly where it contradicts the order given, and not the other", async () => {
+    let refusals = 0;
+    await fc.assert(
+      fc.asyncProperty(files, fc.constantFrom("little" as const, "big" as const), async (file, order) => {
+        const found = await refused(file, { written: order, read: order === "big" ? "little" : "big" });
+        expect(found).toBe(contradicted(file));
+        if (found) refusals++;
+      }),
+      runs,
+    );
+    expect(refusals).toBeGreaterThan(runs.numRuns / 3);
+  });
+
+  test("memory with pages that were never touched among its data is refused in the wrong order", async () => {
+    const memory = fc
+      .array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 })), { minLength: 4, maxLength: 9 })
+      .filter((list) => list.some(([data, zero]) => data % 64 !== 32 || zero % 64 !== 32))
+      .map((list) =>
+        list.flatMap(([data, zero]): [Fate, number][] => [
+          ["data", data - 1],
+          ["never", zero - 1],
+        ]),
+      );
+    await fc.assert(
+      fc.asyncProperty(memory, async (list) => {
+        const file = [pagesOf(list, "detect", true)];
+        expect(await refused(file, { written: "big", read: "little" })).toBe(!mirrors(file));
+      }),
+      runs,
+    );
+  });
+});
+
+test("the byte of a page's bit is where swapping the words puts it", () => {
+  for (let page = 0; page < 256; page++) {
+    const bytes = new Uint8Array(32);
+    bytes[byteOfPage(page, true)] = 1 << (page % 8);
+    swapBitmapWords(bytes);
+    expect([bytes.findIndex((byte) => byte !== 0), bytes[Math.floor(page / 8)]]).toEqual([
+      byteOfPage(page, false),
+      1 << (page % 8),
+    ]);
+  }
+});
+
+const mirror = (page: number): number => page - (page % 64) + (7 - Math.floor((page % 64) / 8)) * 8 + (page % 8);
+
+/** Whether the file reads the same in both orders. */
+const mirrors = (file: File): boolean =>
+  file.every((pages) => pages.every(({ set }, page) => !set || pages[mirror(page)]?.set === true));
+
+/** The rule in plain words, with sets of pages: of a file read in the other order than its own. */
+function contradicted(file: File): boolean {
+  let [past, zeroHere, dataThere, zeroThere] = [false, false, false, false];
+  for (const pages of file) {
+    for (const [page, { set, zero }] of pages.entries()) {
+      // Where the bit of this page would be taken to stand, and whose bit is taken for its own.
+      const place = mirror(page);
+      if (set && place >= pages.length) past = true;
+      const taken = pages[place]?.set === true;
+      if (set && zero) zeroThere = true;
+      if (set && !taken && !zero) dataThere = true;
+      if (!set && taken && zero) zeroHere = true;
+    }
+  }
+  return past || (zeroHere && dataThere && !zeroThere);
+}
