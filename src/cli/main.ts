@@ -18,6 +18,7 @@ export async function runHere(argv: readonly string[], operations: Operations): 
   watchOutputs();
   if (argv[0] === "--version" || argv[0] === "-V") return printVersion(argv.includes("--json"));
   if (argv[0] === "save") beginSave(argv);
+  else beginServing(argv);
   const [{ run }, { watchSignals }] = await Promise.all([import("./run.ts"), import("./signals.ts")]);
   const signals = watchSignals((name) => {
     if (process.stderr.isTTY) process.stderr.write(`\n${name}: ending; once more ends at once\n`);
@@ -73,6 +74,16 @@ function beginSave(argv: readonly string[]): void {
   // What fails here fails again where it is awaited.
   import("../operations/save/guard-process.ts").then(({ startSpareGuard }) => startSpareGuard()).catch(() => {});
   import("../operations/save.ts").catch(() => {});
+}
+
+/** The page server takes longer to start than the command line to be read, the file to be opened and a QEMU to be started. */
+function beginServing(argv: readonly string[]): void {
+  const end = argv.indexOf("--");
+  const words = end < 0 ? argv : argv.slice(0, end);
+  const [command, file] = words;
+  const lazy = command === "clone" || command === "recover" || (command === "resume" && words.includes("--lazy"));
+  if (!lazy || file === undefined || file.startsWith("-") || words.includes("--help") || words.includes("-h")) return;
+  import("../operations/lazy/server-process.ts").then(({ startSpareServer }) => startSpareServer(file)).catch(() => {});
 }
 
 function printVersion(json: boolean): number {

@@ -2,7 +2,7 @@ import { accessSync, constants } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FixedramError } from "../../errors.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
-import { queryMemory } from "../../qemu/inspect.ts";
+import { type GuestFacts, queryMemory } from "../../qemu/inspect.ts";
 import { makeMeetingFolder } from "../../qemu/meeting-folder.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { startTimeOf } from "../../qemu/process.ts";
@@ -21,7 +21,7 @@ import { type LazyFile, workingSetPath } from "./file.ts";
 import { hostPageSize } from "./host-pages.ts";
 import { LazyLoad, type LoadEnd } from "./load.ts";
 import { removeNote, writeNote } from "./note.ts";
-import { excluded, largePages, noUserfaultfd, preflight } from "./preflight.ts";
+import { excluded, largePages, noUserfaultfd, preflight, requireNotOnDisk } from "./preflight.ts";
 import type { ServeJob, ServeStatus } from "./protocol.ts";
 
 /** Pages that a fault brings along (docs/performance.md, "Instant resume"). */
@@ -90,6 +90,8 @@ export class LazyGuest {
         onNotice: this.#reporter.notice,
         onActivity: this.#options.onActivity,
       });
+      if (destination.started !== null) load.listen();
+      await prepared.memory;
       if (qemu !== null) this.#note(file, qemu, before, prepared.job);
       await load.begin(signal);
       const running = this.#reporter.elapsed - ready;
@@ -125,22 +127,30 @@ export class LazyGuest {
     }
   }
 
-  /** Looks at everything that may be in the way, then changes QEMU's settings; nothing runs yet. */
+  /**
+   * Looks at everything that may be in the way, and changes QEMU's settings; nothing runs yet. Another's QEMU is looked at before anything is
+   * changed. One of ours gets its settings in the same breath as the questions, for it ends with what is refused.
+   *
+   * @returns `memory` settles when the guest's memory was looked at too: no page may be sent before that
+   */
   async #prepare(destination: Destination) {
-    const { client } = destination;
+    const { client, started } = destination;
     const { file, meta, place, records } = this.#serving;
     const { snapshot } = file;
     // No more is asked than is needed, and all at once: the guest waits for it.
-    const [memory, blocks, before] = await Promise.all([
-      queryMemory(client),
+    const memory = queryMemory(client).then((known) => this.#requireMemory(known, destination));
+    memory.catch(() => {});
+    const [blocks, before, early] = await Promise.all([
       queryRamblocks(client),
       snapshotSettings(client),
+      started === null ? false : setFresh(client),
       ...(meta === null ? [] : [requireDisks(this.#options, meta, destination, this.#reporter.notice)]),
     ]);
     const { capabilities } = before;
-    const facts = { memory, capabilities, version: toVersion(client.greeting.version) };
-    requireOwnMemory(this.#options, memory.backends, destination, this.#reporter.notice);
-    for (const notice of preflight({ snapshot, facts, blocks })) this.#reporter.notice(notice);
+    const version = toVersion(client.greeting.version);
+    if (started === null) await memory;
+    for (const notice of preflight({ snapshot, facts: { capabilities, version }, blocks }))
+      this.#reporter.notice(notice);
     const size = hostPageSize();
     const workset = this.#workset();
     const job: Omit<ServeJob, "mode" | "socket"> = {
@@ -154,15 +164,21 @@ export class LazyGuest {
       watch: this.#options.onActivity !== undefined,
     };
     try {
-      await setLazy(client, capabilities, destination);
+      if (!early || excluded.some((name) => capabilities[name] === true))
+        await setLazy(client, capabilities, destination);
       // RUN starts the guest, however it was saved.
       const state = savedRunState(snapshot.devices);
       if (destination.paused || (state !== null && !runs.has(state))) await stop(client);
     } catch (error) {
-      if (destination.started === null && !client.closed) await restoreSettings(client, before).catch(() => {});
+      if (started === null && !client.closed) await restoreSettings(client, before).catch(() => {});
       throw error;
     }
-    return { before, job, version: facts.version.text };
+    return { before, job, version: version.text, memory };
+  }
+
+  #requireMemory({ backends }: GuestFacts["memory"], destination: Destination): void {
+    requireOwnMemory(this.#options, backends, destination, this.#reporter.notice);
+    for (const backend of backends) requireNotOnDisk(backend);
   }
 
   /** A QEMU of ours is ended. In another's the guest is loaded all the same: it can run when the disk is free. */
@@ -253,6 +269,27 @@ export class LazyGuest {
   }
 }
 
+/** What is on for a lazy load. */
+const lazyCapabilities = { events: true, "postcopy-ram": true } as const;
+
+/**
+ * Capabilities for a lazy load of a QEMU that has just been started, where what excludes them is off as a rule.
+ *
+ * @returns whether QEMU took them: if not, {@link setLazy} finds out why
+ */
+async function setFresh(client: QmpClient): Promise<boolean> {
+  const wanted = Object.keys({ ...lazyCapabilities, "postcopy-blocktime": true });
+  try {
+    await client.execute("migrate-set-capabilities", {
+      capabilities: wanted.map((capability) => ({ capability, state: true })),
+    });
+    return true;
+  } catch (error) {
+    if (!(error instanceof FixedramError && error.code === "qmp.command")) throw error;
+    return false;
+  }
+}
+
 /** Capabilities for a lazy load. `postcopy-blocktime` is left out where the host has not what it needs. */
 export async function setLazy(
   client: QmpClient,
@@ -266,7 +303,7 @@ export async function setLazy(
         .map(([capability, state]) => ({ capability, state })),
     });
   const off = Object.fromEntries(excluded.map((name) => [name, false]));
-  const wanted = { ...off, events: true, "postcopy-ram": true };
+  const wanted = { ...off, ...lazyCapabilities };
   try {
     await set({ ...wanted, "postcopy-blocktime": true });
   } catch {

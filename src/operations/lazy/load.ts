@@ -78,6 +78,7 @@ export class LazyLoad {
   /** The page server that is followed has QEMU's connection. */
   #atWork = false;
   #missing: number | null = null;
+  #listens: Promise<void> | null = null;
 
   /** @param settle milliseconds that a QEMU which has the device state may take to leave `inmigrate` */
   constructor(
@@ -125,19 +126,11 @@ export class LazyLoad {
    * @throws FixedramError `qemu.load-failed`, `qemu.lost-before-run`, `qemu.died`, `system.page-server`, what the server found wrong
    */
   async begin(signal?: AbortSignal): Promise<void> {
-    const { client } = this.#destination;
     await this.#opened();
-    const path = this.#folder.socket("incoming.sock");
-    const since = client.sequence;
-    await incoming(client, { uri: `unix:${path}` });
+    await this.listen();
+    const path = this.#incoming;
     const abort = () => this.#changed();
     signal?.addEventListener("abort", abort, { once: true });
-    void client
-      .waitForEvent(({ event }) => event === "RESUME", { since })
-      .then(
-        () => this.#run(),
-        () => {},
-      );
     try {
       for (;;) {
         this.#follow(this.#server);
@@ -154,6 +147,26 @@ export class LazyLoad {
     } finally {
       signal?.removeEventListener("abort", abort);
     }
+  }
+
+  /** Has QEMU listen, once; begin() does it too. @throws FixedramError */
+  listen(): Promise<void> {
+    if (this.#listens !== null) return this.#listens;
+    const { client } = this.#destination;
+    const since = client.sequence;
+    void client
+      .waitForEvent(({ event }) => event === "RESUME", { since })
+      .then(
+        () => this.#run(),
+        () => {},
+      );
+    this.#listens = incoming(client, { uri: `unix:${this.#incoming}` });
+    this.#listens.catch(() => {});
+    return this.#listens;
+  }
+
+  get #incoming(): string {
+    return this.#folder.socket("incoming.sock");
   }
 
   /** A QEMU that is not ours has the package, and will run the guest whatever becomes of us: it is seen to that. */

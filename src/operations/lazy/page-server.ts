@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { FixedramError } from "../../errors.ts";
-import { entryArguments, entryFile } from "../../installation.ts";
 import type { FromServer, ServeJob, ToServer } from "./protocol.ts";
 import type { FileToServe } from "./served-file.ts";
-
-/** Descriptor under which the server finds the snapshot: behind the three usual ones and the IPC channel. */
-const inherited = 4;
+import { inheritedFile, takeServer } from "./server-process.ts";
 
 export interface ServerEnd {
   readonly code: number | null;
@@ -24,18 +21,12 @@ export class PageServer {
   readonly #opened: Promise<void>;
 
   /**
-   * Starts the process, which takes a while; what it serves is told later.
+   * Takes the process that was started beforehand, or starts one, which takes a while; what it serves is told later.
    *
    * @param fd the file, held open as long as servers may be started: each gets that very file, whatever has its name by then
    */
   constructor(fd: number) {
-    // In a session of its own: what a terminal sends is for the supervisor, and the guest's pages come all the same.
-    this.#child = spawn(process.execPath, [...entryArguments(), entryFile("operations/lazy/server")], {
-      detached: true,
-      // A cold read holds one of these threads, and several guests may have one each.
-      env: { UV_THREADPOOL_SIZE: "16", ...process.env },
-      stdio: ["ignore", "ignore", "ignore", "ipc", fd],
-    });
+    this.#child = takeServer(fd);
     this.pid = this.#child.pid ?? -1;
     this.ended = new Promise((resolve) => {
       this.#child.once("exit", (code, signal) => resolve({ code, signal }));
@@ -55,7 +46,7 @@ export class PageServer {
 
   /** To be called once. */
   open(file: HeldFile): void {
-    this.#send({ ask: "open", file: { ...file, descriptor: inherited } });
+    this.#send({ ask: "open", file: { ...file, descriptor: inheritedFile } });
   }
 
   get alive(): boolean {

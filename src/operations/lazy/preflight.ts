@@ -23,10 +23,10 @@ export const excluded = [
 const TMPFS = 0x01021994;
 const HUGETLBFS = 0x958458f6;
 
-/** Everything that a lazy resume wants of a destination and a snapshot, looked at before anything is changed. */
+/** What a lazy resume wants of a destination and a snapshot, besides {@link requireNotOnDisk}. */
 export interface PreflightFacts {
   readonly snapshot: Pick<Snapshot, "map" | "ramStart" | "name">;
-  readonly facts: Pick<GuestFacts, "capabilities" | "version" | "memory">;
+  readonly facts: Pick<GuestFacts, "capabilities" | "version">;
   readonly blocks: readonly RamBlockInfo[];
 }
 
@@ -34,7 +34,7 @@ export interface PreflightFacts {
  * Names what would keep this destination from being loaded lazily.
  *
  * @returns what the user should know of what will be changed meanwhile
- * @throws FixedramError `qemu.no-postcopy`, `qemu.disk-backed`, `qemu.blocks-differ`, `file.ignore-shared`
+ * @throws FixedramError `qemu.no-postcopy`, `qemu.blocks-differ`, `file.ignore-shared`
  */
 export function preflight({ snapshot, facts, blocks }: PreflightFacts): readonly Notice[] {
   if (facts.capabilities["postcopy-ram"] === undefined) {
@@ -47,7 +47,6 @@ export function preflight({ snapshot, facts, blocks }: PreflightFacts): readonly
       },
     );
   }
-  for (const backend of facts.memory.backends) requireNotOnDisk(backend);
   requireAllPages(snapshot);
   requireSameBlocks(snapshot, blocks);
   return excluded
@@ -59,8 +58,8 @@ export function preflight({ snapshot, facts, blocks }: PreflightFacts): readonly
     }));
 }
 
-/** QEMU refuses a file on a disk only when the migration has begun, and ends. */
-function requireNotOnDisk({ path, id }: MemoryBackend): void {
+/** QEMU refuses a file on a disk only when the migration has begun, and ends. @throws FixedramError `qemu.disk-backed` */
+export function requireNotOnDisk({ path, id }: MemoryBackend): void {
   if (path === null || path === "") return;
   let type: number;
   try {

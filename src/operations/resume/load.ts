@@ -193,6 +193,9 @@ async function queryUuid(client: QmpClient): Promise<Uint8Array> {
 
 /** With `exit-on-error` off, where QEMU (9.1) knows it, a QEMU that fails stays and tells why. */
 export async function incoming(client: QmpClient, args: Readonly<Record<string, unknown>>): Promise<void> {
+  const { major, minor } = client.greeting.version.qemu;
+  // Known since 9.1: older ones are not asked twice, for a guest waits.
+  if (major < 9 || (major === 9 && minor === 0)) return void (await client.execute("migrate-incoming", args));
   try {
     await client.execute("migrate-incoming", { ...args, "exit-on-error": false });
   } catch (error) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FixedramError } from "../../../src/errors.ts";
 import { hostPageSize } from "../../../src/operations/lazy/host-pages.ts";
-import { largePages, noUserfaultfd, preflight } from "../../../src/operations/lazy/preflight.ts";
+import { largePages, noUserfaultfd, preflight, requireNotOnDisk } from "../../../src/operations/lazy/preflight.ts";
 import { ExtentKind, type ExtentList } from "../../../src/pages/extents.ts";
 import { ramStart } from "../../fixedram/sample.ts";
 
@@ -29,13 +29,9 @@ const snapshot = (kind: ExtentKind = ExtentKind.zero) => ({
       into.push(kind, first, count) ? count : 0,
   },
 });
-const facts = (more: { capabilities?: Record<string, boolean>; path?: string } = {}) => ({
+const facts = (more: { capabilities?: Record<string, boolean> } = {}) => ({
   capabilities: { "postcopy-ram": false, ...more.capabilities },
   version: { major: 7, minor: 2, micro: 0, package: "", text: "7.2.0" },
-  memory: {
-    backends: [{ id: "ram", size: 1, shared: true, type: "memory-backend-file", path: more.path ?? null }],
-    mainBlocks: [],
-  },
 });
 const pageSize = start.blocks[0]?.block.pageSize ?? 0;
 const there = (name: string, pages: number, total = pages, size = pageSize) => ({
@@ -71,16 +67,14 @@ describe("before a lazy resume", () => {
     const folder = mkdtempSync(join(tmpdir(), "fixedram-preflight-"));
     const path = join(folder, "memory");
     writeFileSync(path, "");
-    const found = codeOf(() => preflight({ snapshot: snapshot(), facts: facts({ path }), blocks: same }));
+    const backend = { id: "ram", size: 1, shared: true, type: "memory-backend-file" };
+    const found = codeOf(() => requireNotOnDisk({ ...backend, path }));
     rmSync(folder, { recursive: true });
     // Where the temporary folder itself is tmpfs, it is fine.
     expect(["qemu.disk-backed", ""]).toContain(found);
-    expect(codeOf(() => preflight({ snapshot: snapshot(), facts: facts({ path: "/etc/passwd" }), blocks: same }))).toBe(
-      "qemu.disk-backed",
-    );
-    expect(codeOf(() => preflight({ snapshot: snapshot(), facts: facts({ path: "/nowhere" }), blocks: same }))).toBe(
-      "",
-    );
+    expect(codeOf(() => requireNotOnDisk({ ...backend, path: "/etc/passwd" }))).toBe("qemu.disk-backed");
+    for (const fine of ["/nowhere", "", null])
+      expect(codeOf(() => requireNotOnDisk({ ...backend, path: fine }))).toBe("");
   });
 
   test("blocks that differ are all named; one that may grow need not be as long", () => {
