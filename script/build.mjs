@@ -5,9 +5,10 @@
  * The entries are what is started or imported from outside: src/installation.ts knows where they are.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { basename, resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
 import { build } from "esbuild";
 
 const [folder] = process.argv.slice(2);
@@ -50,21 +51,37 @@ const cached = ["cli/main", "operations/lazy/server"];
 const entryPoints = cached.map((name) => ({ in: `src/${name}.ts`, out: `${name}.program` }));
 await build({ ...program, entryPoints });
 copyFileSync("script/lib/start.cjs", `${folder}/start.cjs`);
-/** What is called on the way to the work: none of these gets further than that its file is not there. */
+const cacheScript = resolve("script/lib/code-cache.cjs");
+/** The programs look for each other in dist/ of a package: one where what is being built has that name. */
+const stage = mkdtempSync(join(tmpdir(), "fixedram-build-"));
+symlinkSync(resolve(folder), join(stage, "dist"));
+copyFileSync("package.json", join(stage, "package.json"));
+const rehearsal = resolve("script/lib/rehearsal.cjs");
+const [stream, snapshot] = [join(stage, "stream"), join(stage, "snapshot.fram")];
+execFileSync(process.execPath, [rehearsal, "stream", stream]);
+/** A lazy resume is played through, for a guest waits for it; of the others what is called on the way to the work: their file is not there. */
 const commandLines = [
+  ["convert", stream, snapshot],
+  ["resume", snapshot, "--lazy", "--prefetch", "none", "--json", "--", process.execPath, rehearsal],
   ["resume", "/nonexistent/file", "--lazy", "--json", "--", "qemu"],
   ["resume", "/nonexistent/file", "--", "qemu"],
   ["clone", "/nonexistent/file", "--count", "2", "--", "qemu"],
   ["save", "/nonexistent/file", "--qmp", "/nonexistent/socket"],
   ...["info", "verify", "convert", "diff", "search"].map((name) => [name, "/nonexistent/file", "/nonexistent/other"]),
 ];
+/** For the rehearsal the page server is one that looks at itself. */
+const serverProgram = resolve(folder, "operations/lazy/server.program.cjs");
+const asServer = `process.argv.splice(2, 0, ${JSON.stringify(serverProgram)}); require(${JSON.stringify(cacheScript)});\n`;
+writeFileSync(`${folder}/operations/lazy/server.cjs`, asServer);
+const lines = commandLines.map((line) => JSON.stringify(line));
+execFileSync(process.execPath, [cacheScript, join(stage, "dist/cli/main.program.cjs"), ...lines], { stdio: "ignore" });
+if (!existsSync(`${serverProgram}.cache`))
+  throw new Error("the rehearsal of a lazy resume did not get to its page server");
+rmSync(stage, { recursive: true });
 for (const name of cached) {
   const start = `${"../".repeat(name.split("/").length - 1)}start.cjs`;
   const file = `${basename(name)}.program.cjs`;
   writeFileSync(`${folder}/${name}.cjs`, `module.exports = require("${start}").load(\`\${__dirname}/${file}\`);\n`);
-  const lines = name === "cli/main" ? commandLines.map((line) => JSON.stringify(line)) : [];
-  const words = ["script/lib/code-cache.cjs", resolve(folder, `${name}.program.cjs`), ...lines];
-  execFileSync(process.execPath, words, { stdio: "ignore" });
 }
 /** The viewer's page: a program of its own for browsers, with its libraries in it. */
 await build({

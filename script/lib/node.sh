@@ -20,7 +20,7 @@ install_npm_packages() {
 # Built into a folder of its own and swapped in, so dist/ is never half a build.
 build() {
   local log=$cache/build.log new=$cache/dist.new stamp
-  stamp=$({ find src -type f -printf '%p %s %T@\n' | sort; cat tsconfig.json tsconfig.build.json tsconfig.client.json script/build.mjs script/lib/start.cjs script/lib/code-cache.cjs package-lock.json; node --version; } | sha256sum)
+  stamp=$({ find src -type f -printf '%p %s %T@\n' | sort; cat tsconfig.json tsconfig.build.json tsconfig.client.json script/build.mjs script/lib/start.cjs script/lib/code-cache.cjs script/lib/rehearsal.cjs package-lock.json; node --version; } | sha256sum)
   if [ -e dist/cli/main.cjs ] && [ "$(cat dist/.stamp 2>/dev/null)" = "$stamp" ]; then return 0; fi
   say "building"
   rm -rf "$new"

@@ -18,7 +18,7 @@ export async function runHere(argv: readonly string[], operations: Operations): 
   watchOutputs();
   if (argv[0] === "--version" || argv[0] === "-V") return printVersion(argv.includes("--json"));
   if (argv[0] === "save") beginSave(argv);
-  else beginServing(argv);
+  else await beginServing(argv);
   const [{ run }, { watchSignals }] = await Promise.all([import("./run.ts"), import("./signals.ts")]);
   const signals = watchSignals((name) => {
     if (process.stderr.isTTY) process.stderr.write(`\n${name}: ending; once more ends at once\n`);
@@ -77,13 +77,15 @@ function beginSave(argv: readonly string[]): void {
 }
 
 /** The page server takes longer to start than the command line to be read, the file to be opened and a QEMU to be started. */
-function beginServing(argv: readonly string[]): void {
+async function beginServing(argv: readonly string[]): Promise<void> {
   const end = argv.indexOf("--");
   const words = end < 0 ? argv : argv.slice(0, end);
   const [command, file] = words;
   const lazy = command === "clone" || command === "recover" || (command === "resume" && words.includes("--lazy"));
   if (!lazy || file === undefined || file.startsWith("-") || words.includes("--help") || words.includes("-h")) return;
-  import("../operations/lazy/server-process.ts").then(({ startSpareServer }) => startSpareServer(file)).catch(() => {});
+  // Before anything else is loaded: what fails here fails again where it is needed.
+  const { startSpareServer } = await import("../operations/lazy/server-process.ts");
+  startSpareServer(file);
 }
 
 function printVersion(json: boolean): number {

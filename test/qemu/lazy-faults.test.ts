@@ -18,7 +18,7 @@ import {
 } from "./harness/index.ts";
 import { beginLazily, childrenOf, commandOf, slowly, type UnderWay } from "./support/lazy.ts";
 import { isRunning } from "./support/processes.ts";
-import { expectWell, long, refusalOf, refused, save } from "./support/steps.ts";
+import { expectWell, long, refusalOf, refused, save, settingsOf } from "./support/steps.ts";
 
 interface Saved {
   readonly guest: Guest;
@@ -69,6 +69,7 @@ async function paused(qmpPath: string): Promise<string> {
 /** A waiting QEMU that is attached to, its load under way. */
 async function attachLazily({ guest, file }: Saved, more: readonly string[] = []) {
   const waiting = await startGuest({ ...guest.options, incoming: "defer" });
+  const settings = await settingsOf(await waiting.qmp());
   const words = ["resume", file, "--lazy", "--json", ...slowly, ...more, "--qmp", waiting.qmpPath];
   const { child, ended } = startFixedram(words);
   let stderr = "";
@@ -81,7 +82,7 @@ async function attachLazily({ guest, file }: Saved, more: readonly string[] = []
   });
   const pid = child.pid ?? -1;
   const server = () => childrenOf(pid).find((each) => commandOf(each).includes("lazy/server")) ?? null;
-  return { waiting, child, ended, pid, server, stderr: () => stderr };
+  return { waiting, settings, child, ended, pid, server, stderr: () => stderr };
 }
 
 describe.each(qemus())("QEMU $label ($version)", (one) => {
@@ -177,6 +178,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     process.kill(alone.pid, "SIGKILL");
     await expect.poll(() => isRunning(pid), { timeout: 30_000 }).toBe(false);
     expect(await paused(alone.waiting.qmpPath)).toBe("completed");
+    expect(await settingsOf(await alone.waiting.qmp())).toEqual(alone.settings);
     expectWell(await alone.waiting.verdict(), before);
     await alone.waiting.kill();
 
@@ -206,7 +208,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
   test("told to end, an attached guest's page server goes on by itself: at a hang-up, and at the first Ctrl-C of recover", async () => {
     const scene = await saved(one);
     const { before, file } = scene;
-    const { waiting, ended, pid, server, stderr } = await attachLazily(scene);
+    const { waiting, settings, ended, pid, server, stderr } = await attachLazily(scene);
     const first = server() ?? 0;
     process.kill(pid, "SIGHUP");
     const run = await ended;
@@ -233,6 +235,7 @@ describe.each(qemus())("QEMU $label ($version)", (one) => {
     expect(said).toContain(`page server ${second}`);
     await expect.poll(() => isRunning(second), { timeout: 30_000 }).toBe(false);
     expect(await paused(qmpPath)).toBe("completed");
+    expect(await settingsOf(await waiting.qmp())).toEqual(settings);
     expectWell(await waiting.verdict(), before);
   });
 

@@ -23,6 +23,7 @@ import { LazyLoad, type LoadEnd } from "./load.ts";
 import { removeNote, writeNote } from "./note.ts";
 import { excluded, largePages, noUserfaultfd, preflight, requireNotOnDisk } from "./preflight.ts";
 import type { ServeJob, ServeStatus } from "./protocol.ts";
+import type { PutBack } from "./put-back.ts";
 
 /** Pages that a fault brings along (docs/performance.md, "Instant resume"). */
 export const usualAround = 32;
@@ -162,6 +163,7 @@ export class LazyGuest {
       prefetch: workset.prefetch,
       record: records ? workset.record : null,
       watch: this.#options.onActivity !== undefined,
+      after: afterwards(destination, before),
     };
     try {
       if (!early || excluded.some((name) => capabilities[name] === true))
@@ -329,9 +331,19 @@ export async function leftAlone(
 ): Promise<boolean> {
   if (signal?.aborted !== true || !(await load.handedOver())) return false;
   keeper.leave();
-  const message = `the guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, and ends then. QEMU's migration settings stay as they are.`;
+  const message = `the guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, gives QEMU its migration settings back, and ends then.`;
   reporter.note("warning", "page-server-stays", message);
   return true;
+}
+
+/** What a page server does for a QEMU when it is through, and nobody else is there. */
+export function afterwards(
+  { client, process: qemu }: Pick<Destination, "client" | "process">,
+  settings: MigrationSettings,
+): PutBack | null {
+  if (qemu === null) return null;
+  const { pid, startTime } = qemu;
+  return { qmp: client.name, qemu: { pid, startTime }, settings };
 }
 
 /** What QEMU counted, or the sum of what the faults took. */

@@ -8,6 +8,7 @@
 import type { ErrorJson } from "../../errors.ts";
 import type { LatencySummary } from "../../postcopy/latency.ts";
 import type { SendKind } from "../../postcopy/pages.ts";
+import type { PutBack } from "./put-back.ts";
 import type { FileToServe } from "./served-file.ts";
 
 /** Bytes of {@link ServeJob.readAhead} for one guest: two reads of 1 MiB, one of which goes out. */
@@ -40,6 +41,8 @@ export interface ServeJob {
   readonly shared: boolean;
   /** The background push waits until the supervisor lets it go, for all guests. */
   readonly held: boolean;
+  /** What the server does when all RAM is in and its supervisor is gone; null: nothing. */
+  readonly after: PutBack | null;
 }
 
 /** How far a guest is. Bytes of pages, counts of faults, of the server that says so. */

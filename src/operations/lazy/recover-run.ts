@@ -13,7 +13,7 @@ import type { RecoverOptions, RecoverResult } from "../recover.ts";
 import { Reporter } from "../reporter.ts";
 import type { Destination } from "../resume/destination.ts";
 import { type LazyFile, openLazyFile } from "./file.ts";
-import { abortable, leftAlone, usualAround } from "./guest.ts";
+import { abortable, afterwards, leftAlone, usualAround } from "./guest.ts";
 import { hostPageSize } from "./host-pages.ts";
 import { LazyLoad } from "./load.ts";
 import { type LazyNote, readNote, removeNote } from "./note.ts";
@@ -41,7 +41,7 @@ export async function recoverGuest(options: RecoverOptions): Promise<RecoverResu
     file = await openLazyFile({ ...options, prefetch: "none" }, folder, { guests: 1 });
     const qemu = findQemu(address);
     const note = requireSame(options, file, qemu);
-    const job = await jobOf(options, client, file, note);
+    const job = await jobOf(options, attached(client, qemu), file, note);
     reporter.enter("load");
     sockets = makeMeetingFolder(qemu, options.socketDir).folder;
     load = new LazyLoad(attached(client, qemu), file.keeper, job, sockets, {
@@ -148,7 +148,7 @@ export function requireSame(
 
 async function jobOf(
   options: RecoverOptions,
-  client: QmpClient,
+  destination: Destination,
   { snapshot }: LazyFile,
   note: LazyNote | null,
 ): Promise<Omit<ServeJob, "mode" | "socket">> {
@@ -157,7 +157,7 @@ async function jobOf(
     guest: 0,
     readAhead: usualReadAhead,
     hostPageSize: size,
-    hostPageSizes: note?.hostPageSizes ?? largePages(snapshot, await queryRamblocks(client), size),
+    hostPageSizes: note?.hostPageSizes ?? largePages(snapshot, await queryRamblocks(destination.client), size),
     around: options.around ?? usualAround,
     pushRate: options.pushRate ?? null,
     prefetch: null,
@@ -165,5 +165,6 @@ async function jobOf(
     watch: false,
     shared: false,
     held: false,
+    after: note === null ? null : afterwards(destination, note.settings),
   };
 }

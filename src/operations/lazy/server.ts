@@ -9,6 +9,7 @@ import { isMainThread, parentPort, type Worker, workerData } from "node:worker_t
 import { entryFile } from "../../installation.ts";
 import { startWorker } from "../../workers/start.ts";
 import type { FromServer, ServeJob, ToServer } from "./protocol.ts";
+import type { PutBack } from "./put-back.ts";
 import { type FileToServe, ServedFile } from "./served-file.ts";
 import { errorJson, type Push, serveGuest, warmWorkingSet } from "./session.ts";
 
@@ -39,6 +40,8 @@ class Server {
   #opened: Promise<ServedFile> | null = null;
   /** Guests of the main thread. */
   #own = 0;
+  /** What is to be done for guests that have everything, when nobody else is left to do it. */
+  readonly #left: PutBack[] = [];
   /** Guests asked for whose end has not come, those that wait for the file to be open too. */
   #asked = 0;
 
@@ -70,21 +73,25 @@ class Server {
 
   async #serve(job: ServeJob): Promise<void> {
     this.#asked++;
-    await this.#toItsEnd(job);
+    const complete = await this.#toItsEnd(job);
+    if (complete && job.after !== null) this.#left.push(job.after);
     this.#asked--;
     if (!process.connected) this.orphaned();
   }
 
-  async #toItsEnd(job: ServeJob): Promise<void> {
+  /** @returns whether it has all of its memory */
+  async #toItsEnd(job: ServeJob): Promise<boolean> {
     const file = this.#file;
     const opened = await this.#opened?.catch(() => null);
-    if (file === null || !opened) return;
+    if (file === null || !opened) return false;
     const helper = job.shared ? this.#helperFor(file) : null;
     if (helper === null) {
       this.#own++;
-      await serveGuest(opened, job, say, this.#gate.push);
+      const complete = await serveGuest(opened, job, say, this.#gate.push);
       this.#own--;
-    } else await helper.serve(job);
+      return complete;
+    }
+    return helper.serve(job);
   }
 
   /** The thread with the fewest guests; null: this one. */
@@ -102,6 +109,15 @@ class Server {
   /** Nobody is left to ask for more: what is under way is brought to its end, and held by nobody. */
   orphaned(): void {
     this.#push();
+    if (this.#asked === 0) void this.#end();
+  }
+
+  async #end(): Promise<void> {
+    const left = this.#left.splice(0);
+    if (left.length > 0) {
+      const { putBack } = await import("./put-back.ts");
+      await Promise.all(left.map((each) => putBack(each)));
+    }
     if (this.#asked === 0) process.exit(0);
   }
 }
@@ -110,7 +126,7 @@ class Server {
 class Helper {
   readonly #worker: Worker;
   /** Those it serves, and who waits for their end. */
-  readonly #guests = new Map<number, () => void>();
+  readonly #guests = new Map<number, (complete: boolean) => void>();
   alive = true;
 
   constructor(file: FileToServe) {
@@ -120,7 +136,8 @@ class Helper {
     });
     this.#worker.on("message", (message: FromServer) => {
       say(message);
-      if (message.say === "shut" || message.say === "failed") this.#over(message.guest);
+      if (message.say === "shut") this.#over(message.guest, message.value === 0);
+      if (message.say === "failed") this.#over(message.guest, false);
     });
     this.#worker.on("error", (error) => this.#ended(error.message));
     this.#worker.on("exit", (code) => this.#ended(`code ${code}`));
@@ -134,15 +151,15 @@ class Helper {
     if (this.alive) this.#worker.postMessage(message);
   }
 
-  serve(job: ServeJob): Promise<void> {
+  serve(job: ServeJob): Promise<boolean> {
     return new Promise((resolve) => {
       this.#guests.set(job.guest, resolve);
       this.send({ ask: "serve", job });
     });
   }
 
-  #over(guest: number): void {
-    this.#guests.get(guest)?.();
+  #over(guest: number, complete: boolean): void {
+    this.#guests.get(guest)?.(complete);
     this.#guests.delete(guest);
   }
 
@@ -154,7 +171,7 @@ class Helper {
         guest,
         error: { code: "system.page-server", message: "a page server's thread ended", said },
       });
-      this.#over(guest);
+      this.#over(guest, false);
     }
   }
 }

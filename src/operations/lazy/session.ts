@@ -27,12 +27,13 @@ export type Push = (release: () => void) => () => void;
 
 const noPush: Push = () => () => {};
 
-/** Serves one guest until it has all of its memory. Never throws: what went wrong is said. */
-export async function serveGuest(file: ServedFile, job: ServeJob, say: Say, push: Push = noPush): Promise<void> {
+/** Serves one guest until it has all of its memory. Never throws: what went wrong is said. @returns whether it has */
+export async function serveGuest(file: ServedFile, job: ServeJob, say: Say, push: Push = noPush): Promise<boolean> {
   try {
-    await new Session(file, job, say, await dataBytes(file.map)).run(push);
+    return (await new Session(file, job, say, await dataBytes(file.map)).run(push)) === 0;
   } catch (error) {
     say({ say: "failed", guest: job.guest, error: errorJson(error) });
+    return false;
   }
 }
 
@@ -83,7 +84,8 @@ class Session {
     this.#total = total;
   }
 
-  async run(push: Push): Promise<void> {
+  /** @returns the destination's verdict: 0 is fine */
+  async run(push: Push): Promise<number> {
     const { job, source, recorder, closed, close } = await this.#connect();
     let ended = false;
     void closed.then((error) => {
@@ -105,6 +107,7 @@ class Session {
       this.#tellActivity();
       if (recorder !== null) await this.#workset.keep(recorder);
       this.#say({ say: "shut", guest: job.guest, value, status: this.#status(source) });
+      return value;
     } finally {
       ended = true;
       forget();

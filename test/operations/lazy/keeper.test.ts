@@ -49,7 +49,7 @@ test("a server that is left to itself serves who was asked for, and ends then", 
   server.serve(
     {
       ...{ guest: 0, mode: "begin", socket, hostPageSize: 4096, hostPageSizes: [], around: 1, pushRate: null },
-      ...{ prefetch: null, record: null, watch: false, readAhead: 2 ** 20, shared: false, held: false },
+      ...{ prefetch: null, record: null, watch: false, readAhead: 2 ** 20, shared: false, held: false, after: null },
     },
     () => {},
   );

@@ -74,7 +74,7 @@ async function scene(
     source,
     {
       ...{ guest: 0, hostPageSize: 4096, hostPageSizes: [], around: 1, pushRate: null },
-      ...{ prefetch: null, record: null, watch: false, shared: false, held: false, readAhead: 2 ** 20 },
+      ...{ prefetch: null, record: null, watch: false, shared: false, held: false, readAhead: 2 ** 20, after: null },
     },
     { path: folder, socket: (name) => join(folder, name), remove: () => {} },
     { onStatus: () => {}, onNotice: () => {} },

@@ -108,7 +108,15 @@ test("a page server connects to QEMU whatever the working set is", async () => {
     served,
     {
       ...{ guest: 0, mode: "begin", socket, hostPageSize: 4096, hostPageSizes: [], around: 1, pushRate: null },
-      ...{ prefetch: workset, record: workset, watch: false, readAhead: 2 ** 20, shared: false, held: false },
+      ...{
+        prefetch: workset,
+        record: workset,
+        watch: false,
+        readAhead: 2 ** 20,
+        shared: false,
+        held: false,
+        after: null,
+      },
     },
     (message) => said.push(message),
   );
