@@ -63,3 +63,9 @@ export function hexAddress(value: number | bigint): string {
   const padded = digits.padStart(Math.ceil(digits.length / 4) * 4, "0");
   return `0x${padded.replace(/(?<=.)(?=(?:.{4})+$)/g, "_")}`;
 }
+
+/** A register's value or a word of 8 bytes: `0xffff_ffff_8100_0000`, all 16 digits. */
+export function hexWord(value: bigint): string {
+  const digits = value.toString(16).padStart(16, "0");
+  return `0x${digits.replace(/....(?=.)/g, "$&_")}`;
+}

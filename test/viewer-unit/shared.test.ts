@@ -70,7 +70,7 @@ test("bytes are read as numbers both ways round", () => {
   const readings = new Map(inspect(Uint8Array.of(0xff, 0, 0, 0x80, 0, 0, 0, 0x40)).map((each) => [each.name, each]));
   expect(readings.get("i8")).toMatchObject({ little: "-1", big: "-1" });
   expect(readings.get("u32")).toMatchObject({ little: "2147483903", big: "4278190208" });
-  expect(readings.get("x64")).toMatchObject({ little: "0x40000000800000ff" });
+  expect(readings.get("x64")).toMatchObject({ little: "0x4000_0000_8000_00ff" });
   expect(inspect(new Uint8Array(3)).find(({ name }) => name === "u32")?.little).toBe("–");
 });
 

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { hexAddress } from "../../src/bytes/text.ts";
 import type { DiffResult } from "../../src/operations/diff.ts";
 import type { SnapshotInfo } from "../../src/operations/inspect.ts";
 import { swatches } from "../../src/viewer/shared/palette.ts";
@@ -70,6 +71,7 @@ test("the map shows what is there, at three zoom levels, in both themes, small a
   await expectColor(page(), swatches.data.light);
   await picture(page(), "all-light");
   await press("t");
+  await expectColor(page(), drawn);
   await goTo("0x400000");
   await press("Escape");
   await expectColor(page(), drawn);
@@ -83,6 +85,23 @@ test("the map shows what is there, at three zoom levels, in both themes, small a
   await page().setViewportSize({ width: 2560, height: 1440 });
   await expectColor(page(), swatches.structured.dark);
   await picture(page(), "large-dark");
+});
+
+test("a change of the system's colours is followed at once, until some were chosen here", async () => {
+  const { url } = await startViewer(after);
+  await openMap(page(), url);
+  const theme = () => page().evaluate<string | undefined>("document.documentElement.dataset.theme");
+  await expectColor(page(), drawn);
+  await page().emulateMedia({ colorScheme: "light" });
+  await expect.poll(theme).toBe("light");
+  await expectColor(page(), swatches.data.light);
+  await page().emulateMedia({ colorScheme: "dark" });
+  await expectColor(page(), drawn);
+  await press("t");
+  await expect.poll(theme).toBe("light");
+  await page().emulateMedia({ colorScheme: "light" });
+  await page().emulateMedia({ colorScheme: "dark" });
+  expect(await theme()).toBe("light");
 });
 
 test("keys do everything, and the address carries what is shown", async () => {
@@ -123,7 +142,7 @@ test("a click shows the page's bytes; they scroll to the block's end, select, an
   const wanted = [...bytes].map((byte) => byte.toString(16).padStart(2, "0"));
   const first = page().locator(".hex .rows .row .bytes").first();
   await expect.poll(async () => (await first.locator("span").allInnerTexts()).join(" ")).toBe(wanted.join(" "));
-  expect(await text(".where")).toContain("0x400000");
+  expect(await text(".where")).toContain("0x0040_0000");
   // All 16 stand on one line.
   const cells = await first.locator("span").all();
   const lines = await Promise.all(cells.map(async (cell) => (await cell.boundingBox())?.y));
@@ -136,9 +155,9 @@ test("a click shows the page's bytes; they scroll to the block's end, select, an
   await goTo("page 1048575");
   await page().locator(".hex .rows").focus();
   await press("End");
-  await expect.poll(() => text(".where")).toContain("0xffffffff");
-  await expect.poll(() => page().locator(".hex .rows .offset").allInnerTexts()).toContain("fffffff0");
-  await expect.poll(() => text(".where")).toContain(`0x${(2 ** 32 + 2 ** 31 - 1).toString(16)}`);
+  await expect.poll(() => text(".where")).toContain("0xffff_ffff");
+  await expect.poll(() => page().locator(".hex .rows .offset").allInnerTexts()).toContain("ffff_fff0");
+  await expect.poll(() => text(".where")).toContain(hexAddress(2 ** 32 + 2 ** 31 - 1));
 });
 
 test("pointing tells what is there, the legend filters", async () => {
@@ -171,10 +190,10 @@ test("devices as trees with a filter, CPUs, and a register's address followed th
   await expect.poll(() => text(".pane")).toMatch(/rip/);
   await picture(page(), "cpus-dark");
   const rip = page().locator("tr", { hasText: /^rip/ }).locator(".link");
-  const address = BigInt(await rip.innerText());
+  const address = BigInt((await rip.innerText()).replaceAll("_", ""));
   await rip.click();
   // The boot guest maps its memory one to one.
-  await expect.poll(() => text(".where")).toContain(`physical 0x${address.toString(16)}`);
+  await expect.poll(() => text(".where")).toContain(`physical ${hexAddress(address)}`);
 });
 
 test("a search lists what fixedram search finds, on the map and one after the other; it is in the link", async () => {
@@ -189,7 +208,7 @@ test("a search lists what fixedram search finds, on the map and one after the ot
   await press("Enter");
   await expect.poll(() => text(".finder [role=status]"), { timeout: 30_000 }).toContain(" hits in ");
   const places = await page().locator(".hits .place").allInnerTexts();
-  const wanted = known.hits.map(({ block, offset }) => `${block} 0x${offset.toString(16)}`);
+  const wanted = known.hits.map(({ block, offset }) => `${block} ${hexAddress(offset)}`);
   expect(wanted.filter((place) => !places.some((each) => each.startsWith(place)))).toEqual([]);
   expect((await page().locator(".hits mark").first().innerText()).toLowerCase()).toBe("seabios");
   await expectColor(page(), "#ff7ad9");

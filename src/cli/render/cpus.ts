@@ -1,4 +1,4 @@
-import { hexAddress } from "../../bytes/text.ts";
+import { hexAddress, hexWord } from "../../bytes/text.ts";
 import type { Cpu } from "../../machine/cpu.ts";
 import type { ArmCpu } from "../../machine/cpu-arm.ts";
 import { type Segment, type X86Cpu, x86GeneralNames } from "../../machine/cpu-x86.ts";
@@ -9,18 +9,10 @@ export function cpusText({ cpus }: CpusResult, colors: Colors): string {
   return cpus.map((cpu) => (cpu.arch === "x86" ? x86Text(cpu, colors) : armText(cpu, colors))).join("\n");
 }
 
-/** `0xffff_ffff_8100_0000`, all 16 digits. */
-function wide(value: bigint): string {
-  return `0x${value
-    .toString(16)
-    .padStart(16, "0")
-    .replace(/....(?=.)/g, "$&_")}`;
-}
-
 /** Names and values, `columns` pairs a line. */
 function grid(pairs: readonly (readonly [string, bigint])[], columns: number, colors: Colors): string[] {
   const width = Math.max(...pairs.map(([name]) => name.length));
-  const cells = pairs.map(([name, value]) => `${colors.dim(name.padEnd(width))} ${wide(value)}`);
+  const cells = pairs.map(([name, value]) => `${colors.dim(name.padEnd(width))} ${hexWord(value)}`);
   const lines: string[] = [];
   for (let at = 0; at < cells.length; at += columns) lines.push(`  ${cells.slice(at, at + columns).join("  ")}`);
   return lines;
@@ -51,7 +43,9 @@ function x86Text(cpu: X86Cpu, colors: Colors): string {
     ...grid([...general, ["rip", rip], ["rflags", rflags]], 3, colors),
     `  ${colors.dim("flags")}  ${flagsText(rflags)}`,
     ...Object.entries(segments).map(([name, each]) => segmentText(name, each, colors)),
-    ...tables.map(([name, { base, limit }]) => `  ${colors.dim(name)}       ${wide(base)}  limit ${hexAddress(limit)}`),
+    ...tables.map(
+      ([name, { base, limit }]) => `  ${colors.dim(name)}       ${hexWord(base)}  limit ${hexAddress(limit)}`,
+    ),
     ...grid([["cr0", cr0], ["cr2", cr2], ["cr3", cr3], ["cr4", cr4], ...debugPairs(debug)], 3, colors),
     ...grid(Object.entries(msrs), 2, colors),
     "",
@@ -96,7 +90,7 @@ function flagsText(rflags: bigint): string {
 function segmentText(name: string, { selector, base, limit, flags }: Segment, colors: Colors): string {
   const parts = [
     selector.toString(16).padStart(4, "0"),
-    wide(base),
+    hexWord(base),
     `limit ${hexAddress(limit)}`,
     `flags 0x${(flags >>> 0).toString(16)}`,
   ];

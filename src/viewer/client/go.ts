@@ -11,7 +11,7 @@ export async function goTo(address: Address): Promise<string | null> {
   if ("virtual" in address) {
     try {
       spot = await getJson<ViewTranslation>(
-        `api/translate?side=${side.peek()}&address=${encodeURIComponent(address.virtual)}`,
+        `api/translate?side=${side.peek()}&address=${encodeURIComponent(address.virtual.replaceAll("_", ""))}`,
       );
     } catch (error) {
       return error instanceof Error ? error.message : String(error);

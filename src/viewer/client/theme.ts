@@ -3,23 +3,30 @@ import { theme } from "./state.ts";
 
 const key = "fixedram-theme";
 
+/** As it was chosen here; null: never, so the system's is taken, also when it changes. */
+let chosen: Theme | null = null;
+
 /** As it was chosen here before, or as the system has it. */
 export function startTheme(): void {
   const system = window.matchMedia("(prefers-color-scheme: light)");
-  let kept: string | null = null;
+  const follow = () => {
+    if (chosen === null) theme.value = system.matches ? "light" : "dark";
+  };
   try {
-    kept = localStorage.getItem(key);
+    const kept = localStorage.getItem(key);
+    if (kept === "light" || kept === "dark") chosen = theme.value = kept;
   } catch {
     // Storage is switched off.
   }
-  theme.value = kept === "light" || kept === "dark" ? kept : system.matches ? "light" : "dark";
+  follow();
+  system.addEventListener("change", follow);
   document.documentElement.dataset["theme"] = theme.value;
 }
 
-export function keepTheme(chosen: Theme): void {
-  theme.value = chosen;
+export function keepTheme(wish: Theme): void {
+  chosen = theme.value = wish;
   try {
-    localStorage.setItem(key, chosen);
+    localStorage.setItem(key, wish);
   } catch {
     // Storage is switched off.
   }

@@ -81,7 +81,7 @@ const mono = "ui-monospace, 'DejaVu Sans Mono', monospace";
 /** The map with its names, rulers and legend. Stands alone. */
 export async function svgPicture(file: ViewFile, map: PageMap): Promise<string> {
   const { drawn, width, height, scale } = await compose(file, map);
-  const margin = { left: 104, top: 76, right: 230, bottom: 52 };
+  const margin = { left: 116, top: 76, right: 230, bottom: 52 };
   const whole = { width: width + margin.left + margin.right, height: height + margin.top + margin.bottom };
   const pages = file.blocks.reduce((sum, block) => sum + block.pages, 0);
   const present = file.blocks.reduce((sum, block) => sum + block.present, 0);

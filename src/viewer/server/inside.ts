@@ -1,5 +1,5 @@
 /** Devices, CPUs and addresses of the sides, as the page shows them. */
-import { printable } from "../../bytes/text.ts";
+import { hexWord, printable } from "../../bytes/text.ts";
 import { type DeviceState, type DeviceValue, isArray, isState } from "../../devices/tree.ts";
 import { FixedramError } from "../../errors.ts";
 import type { Cpu } from "../../machine/cpu.ts";
@@ -162,11 +162,9 @@ interface Group {
   readonly values: readonly (readonly [string, string])[];
 }
 
-const wide = (value: bigint): string => `0x${value.toString(16).padStart(16, "0")}`;
-
 function registersOf(cpu: Cpu): readonly Group[] {
   const pairs = (entries: readonly (readonly [string, bigint])[]) =>
-    entries.map(([name, value]) => [name, wide(value)] as const);
+    entries.map(([name, value]) => [name, hexWord(value)] as const);
   if (cpu.arch === "aarch64") {
     const general = cpu.registers.map((value, i): [string, bigint] => [i === 31 ? "sp" : `x${i}`, value]);
     return [
@@ -192,9 +190,9 @@ function registersOf(cpu: Cpu): readonly Group[] {
       values: [
         ...Object.entries(segments).map(
           ([name, { selector, base, limit }]) =>
-            [name, `${selector.toString(16).padStart(4, "0")}  base ${wide(base)}  limit ${hex(limit)}`] as const,
+            [name, `${selector.toString(16).padStart(4, "0")}  base ${hexWord(base)}  limit ${hex(limit)}`] as const,
         ),
-        ...tables.map(([name, { base, limit }]) => [name, `base ${wide(base)}  limit ${hex(limit)}`] as const),
+        ...tables.map(([name, { base, limit }]) => [name, `base ${hexWord(base)}  limit ${hex(limit)}`] as const),
       ],
     },
     { title: "Debug", values: pairs(debug.map((value, i): [string, bigint] => [`dr${i}`, value])) },

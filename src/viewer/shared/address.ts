@@ -1,3 +1,4 @@
+import { hexAddress } from "../../bytes/text.ts";
 import type { ViewBlock, ViewRange } from "./protocol.ts";
 
 /** A byte of a block. */
@@ -52,7 +53,7 @@ export function parseAddress(
     prefix === "" ? present : (blocks.find(({ label, name }) => label === prefix || name === prefix) ?? null);
   if (block === null) return { problem: prefix === "" ? "There is no block." : `No block is called ${prefix}.` };
   const offset = paged === null ? value : value * block.pageSize;
-  if (offset >= block.length) return { problem: `The block ends at 0x${block.length.toString(16)}.` };
+  if (offset >= block.length) return { problem: `The block ends at ${hexAddress(block.length)}.` };
   return { spot: { block: block.index, offset } };
 }
 

@@ -1,3 +1,5 @@
+import { hexAddress } from "../../bytes/text.ts";
+
 /** Bytes read as numbers of every width, both ways round. */
 export interface Reading {
   readonly name: string;
@@ -19,7 +21,7 @@ export function inspect(bytes: Uint8Array): readonly Reading[] {
     both("i32", 4, (little) => String(view.getInt32(0, little))),
     both("u64", 8, (little) => String(view.getBigUint64(0, little))),
     both("i64", 8, (little) => String(view.getBigInt64(0, little))),
-    both("x64", 8, (little) => `0x${view.getBigUint64(0, little).toString(16)}`),
+    both("x64", 8, (little) => hexAddress(view.getBigUint64(0, little))),
     both("f32", 4, (little) => real(view.getFloat32(0, little))),
     both("f64", 8, (little) => real(view.getFloat64(0, little))),
   ];

@@ -31,10 +31,8 @@ export function percent(part: number, whole: number): string {
   return `${value.toFixed(1)} %`;
 }
 
-/** `0x1f000` */
-export function hex(value: number): string {
-  return `0x${value.toString(16)}`;
-}
+/** `0x0001_f000`, as everywhere. */
+export { hexAddress as hex } from "../../bytes/text.ts";
 
 /** Milliseconds: `12 ms`, `1.9 s`, `2 min 5 s`. */
 export function duration(milliseconds: number): string {

@@ -56,6 +56,7 @@ const small = [block(7, "pc.bios", 0.25), block(8, "/rom@etc/acpi/tables", 0.125
 const guests: Readonly<Record<string, readonly ViewBlock[]>> = {
   "512 MiB and a VGA": [block(0, "pc.ram", 512), block(1, "0000:00:01.0/vga.vram", 16), ...small],
   "256 MiB and a VGA": [block(0, "pc.ram", 256), block(1, "vga.vram", 16), ...small],
+  "8 GiB and a VGA": [block(0, "pc.ram", 8192), block(1, "0000:00:01.0/vga.vram", 16), ...small],
   "4 GiB and a VGA": [block(0, "pc.ram", 4096), block(1, "vga.vram", 16), ...small],
   "64 MiB and a large VGA": [block(0, "pc.ram", 64), block(1, "0000:00:01.0/vga.vram", 64), ...small],
   "four nodes": [0, 1, 2, 3].map((node) => block(node, `/objects/node${node}`, 256)),
@@ -71,6 +72,9 @@ for (const [name, blocks] of Object.entries(guests)) {
         { width: 1920, height: 994 },
       ]) {
         const words = written(blocks, order, canvas);
+        // Addresses as everywhere: digits in fours, none cut off.
+        for (const { text } of words.filter(({ text }) => text.includes("0x")))
+          expect(text).toMatch(/^(?:gpa |\+)?0x[0-9a-f]{4}(?:_[0-9a-f]{4})+$/);
         expect(words.length).toBeGreaterThan(3);
         const meeting = words.flatMap((a, i) =>
           words

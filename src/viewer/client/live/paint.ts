@@ -2,6 +2,7 @@ import { cellPages, type Grid, tileCells, tileSide } from "../../shared/grid.ts"
 import { kindOf, mostSteps, resumeKinds, saveKinds, stepOf } from "../../shared/live.ts";
 import { type Rgb, rgbOf, type SwatchName, type Theme, weightOf } from "../../shared/palette.ts";
 import type { Plot } from "../../shared/world.ts";
+import { Mix } from "../map/mix.ts";
 import type { Look } from "../map/paint.ts";
 import type { Moment } from "./record.ts";
 
@@ -33,35 +34,22 @@ export function paintLive(
   const waiting = look.hidden.has("waiting") ? null : rgbOf("waiting", look.theme);
   const zero = rgbOf("zero", look.theme);
   const clear = !saving && look.hidden.has("zero") ? 0 : 255;
+  const mix = new Mix();
   for (let i = 0; i < tileCells; i++) {
     const missing = counts[i] ?? 0;
     let whole = missing;
     for (let kind = 1; kind < kinds; kind++) whole += counts[kind * tileCells + i] ?? 0;
     if (whole === 0) continue;
-    let [red, green, blue]: Rgb = saving && waiting !== null ? waiting : zero;
-    let alpha = clear;
+    mix.begin(saving && waiting !== null ? waiting : zero, clear);
     const outstanding = saving ? 0 : Math.min(missing / whole, (planes[i] ?? 0) / 255);
-    if (outstanding > 0 && waiting !== null) {
-      const weight = weightOf(outstanding);
-      red += (waiting[0] - red) * weight;
-      green += (waiting[1] - green) * weight;
-      blue += (waiting[2] - blue) * weight;
-      alpha = 255;
-    }
+    if (outstanding > 0 && waiting !== null) mix.lay(waiting, weightOf(outstanding));
     for (let kind = 1; kind < kinds; kind++) {
       const count = counts[kind * tileCells + i] ?? 0;
       const color = colors[kind];
       if (count === 0 || color == null) continue;
-      const weight = count === whole ? 1 : weightOf(count / whole);
-      red += (color[0] - red) * weight;
-      green += (color[1] - green) * weight;
-      blue += (color[2] - blue) * weight;
-      alpha = 255;
+      mix.lay(color, count === whole ? 1 : weightOf(count / whole));
     }
-    pixels[i * 4] = red;
-    pixels[i * 4 + 1] = green;
-    pixels[i * 4 + 2] = blue;
-    pixels[i * 4 + 3] = alpha;
+    mix.put(pixels, i);
   }
   return pixels;
 }

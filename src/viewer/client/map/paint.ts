@@ -1,10 +1,11 @@
 import { cellPages, type Grid, tileCells, tileSide } from "../../shared/grid.ts";
 import type { ModeName } from "../../shared/modes.ts";
-import { type Rgb, rgbOf, type SwatchName, type Theme, weightOf } from "../../shared/palette.ts";
+import { rgbOf, type SwatchName, type Theme, weightOf } from "../../shared/palette.ts";
 import { contentClasses } from "../../shared/protocol.ts";
 import type { Plot } from "../../shared/world.ts";
 import { paintLive } from "../live/paint.ts";
 import type { Moment } from "../live/record.ts";
+import { Mix } from "./mix.ts";
 
 /** What decides how a tile's numbers become colours. */
 export interface Look {
@@ -62,24 +63,17 @@ function paintShares(planes: Uint8Array, look: Look, pixels: Uint8ClampedArray):
   const base = rgbOf("zero", look.theme);
   const dim = look.hidden.has("zero") ? 0 : 255;
   const colors = stack.map((name) => (look.hidden.has(name) ? null : rgbOf(name, look.theme)));
+  const mix = new Mix();
   for (let i = 0; i < tileCells; i++) {
-    let [red, green, blue]: Rgb = base;
-    let alpha = dim;
+    mix.begin(base, dim);
     for (let k = 0; k < stack.length; k++) {
       const share = planes[k * tileCells + i] ?? 0;
       const color = colors[k];
       if (share === 0 || color == null) continue;
       // What is rare and matters must not drown in what lies around it.
-      const weight = k === 0 ? (weights[share] ?? 0) : Math.max(0.65, weights[share] ?? 0);
-      red += (color[0] - red) * weight;
-      green += (color[1] - green) * weight;
-      blue += (color[2] - blue) * weight;
-      alpha = 255;
+      mix.lay(color, k === 0 ? (weights[share] ?? 0) : Math.max(0.65, weights[share] ?? 0));
     }
-    pixels[i * 4] = red;
-    pixels[i * 4 + 1] = green;
-    pixels[i * 4 + 2] = blue;
-    pixels[i * 4 + 3] = alpha;
+    mix.put(pixels, i);
   }
 }
 

@@ -8,10 +8,12 @@ import { type Box, boxOf, type Scene } from "./scene.ts";
 const apart = 46;
 /** Blocks lower than this have no ruler. */
 const leastHeight = 90;
-/** Room that an address takes beside a block. */
-const addressRoom = 84;
+/** CSS pixels of a character of `font`. */
+const letter = 6.4;
+/** A mark, what lies between it and its address, and air behind that. */
+const aside = 14;
 /** Blocks narrower than this have room for one address in them, not for two. */
-const roomForTwo = 230;
+const roomForTwo = 270;
 const font = "10.5px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace";
 
 interface Shown {
@@ -42,7 +44,7 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
   const left = Math.max(box.left, 0);
   const right = Math.min(box.left + box.width, canvas.width);
   const room = hasRoomLeft(scene, plot, box);
-  const roomRight = canvas.width - right >= 80 && hasRoomRight(scene, plot, right);
+  const roomRight = canvas.width - right >= roomRightOf(scene, plot) && hasRoomRight(scene, plot, right);
   for (let row = first; row < plot.height; row += step) {
     const y = box.top + row * view.zoom;
     if (y > canvas.height - 8) break;
@@ -61,7 +63,7 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
       context.lineTo(right + 6, Math.round(y) + 0.5);
     }
     context.stroke();
-    const style = { color: ink.faint, font, ground: ink.veil, limit: 120 };
+    const style = { color: ink.faint, font, ground: ink.veil, limit: 150 };
     if (room) label(context, hex(offset), left - 9, y + 4, { ...style, ground: null, align: "right" });
     else label(context, hex(offset), left + 8, y + 14, style);
     if (physical === null) continue;
@@ -79,22 +81,35 @@ function rowRuler(context: CanvasRenderingContext2D, scene: Scene, plot: Plot, b
     });
 }
 
+/** Room that a block's offsets take at its left. */
+function roomLeftOf({ block }: Plot): number {
+  return hex(block.length).length * letter + aside;
+}
+
+/** Room that its physical addresses take at its right. */
+function roomRightOf(scene: Scene, { block }: Plot): number {
+  const last = scene.physicalOf({ block: block.index, offset: block.length - 1 });
+  return hex(last ?? 0).length * letter + aside;
+}
+
 /** Whether a block's offsets have a place at its left: no other block reaches there. */
 function hasRoomLeft(scene: Scene, plot: Plot, box: Box): boolean {
-  if (box.left < 80) return false;
+  const room = roomLeftOf(plot);
+  if (box.left < room) return false;
   return scene.world.plots.every((other) => {
     if (other.x >= plot.x) return true;
     const { left, width } = boxOf(scene, other);
-    return left + width + addressRoom <= box.left;
+    return left + width + room <= box.left;
   });
 }
 
 /** Whether its addresses have one at its right, beside what stands at the left of the next block. */
 function hasRoomRight(scene: Scene, plot: Plot, right: number): boolean {
+  const room = roomRightOf(scene, plot);
   return scene.world.plots.every((other) => {
     if (other.x <= plot.x) return true;
     const box = boxOf(scene, other);
-    return box.left - (hasRuler(box) ? addressRoom : 0) >= right + addressRoom;
+    return box.left - (hasRuler(box) ? roomLeftOf(other) : 0) >= right + room;
   });
 }
 
@@ -122,8 +137,10 @@ function squareMarks(context: CanvasRenderingContext2D, scene: Scene, plot: Plot
       const style = { color: ink.text, font, ground: ink.veil, limit: step - 16 };
       label(context, `+${hex(offset)}`, left + 8, top + 17, style);
       const physical = scene.physicalOf({ block: block.index, offset });
-      if (physical !== null && physical !== offset && step >= 120)
-        label(context, `gpa ${hex(physical)}`, left + 8, top + 34, { ...style, color: ink.faint });
+      if (physical === null || physical === offset) continue;
+      const words = `gpa ${hex(physical)}`;
+      if (words.length * letter <= style.limit)
+        label(context, words, left + 8, top + 34, { ...style, color: ink.faint });
     }
   }
 }

@@ -53,7 +53,7 @@ function Cpu({ cpu }: { cpu: ViewCpu }) {
                 <tr key={name}>
                   <td>{name}</td>
                   <td class={other === null ? "" : "differs"}>
-                    {title === "General" && !/^0x0*$/.test(value) ? (
+                    {title === "General" && !/^0x[0_]*$/.test(value) ? (
                       <button
                         type="button"
                         class="link"

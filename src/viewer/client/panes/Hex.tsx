@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ViewBlock } from "../../shared/protocol.ts";
+import { hex } from "../../shared/units.ts";
 import { arrivals, byteAt, bytesAt } from "../bytes-cache.ts";
 import { other as against, file, notice, selected } from "../state.ts";
 
@@ -134,7 +135,7 @@ function Row({ row, block, other, caret }: RowProps) {
   });
   return (
     <div class={`row${start % block.pageSize === 0 ? " page" : ""}`}>
-      <span class="offset">{start.toString(16).padStart(8, "0")}</span>
+      <span class="offset">{hex(start).slice(2)}</span>
       <span class="bytes">
         {cells.map(({ offset, byte, flags }) => (
           <span key={offset} data-at={offset} class={flags}>

@@ -27,7 +27,7 @@ export function Inspector({ block, offset }: { block: ViewBlock; offset: number 
           <tr key={name}>
             <th>{name}</th>
             <td>
-              {name === "x64" && bytes.length === 8 && little !== "0x0" ? (
+              {name === "x64" && bytes.length === 8 && !/^0x[0_]*$/.test(little) ? (
                 <button
                   type="button"
                   class="link"
