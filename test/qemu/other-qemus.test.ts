@@ -71,6 +71,7 @@ describe.skipIf(old === undefined)("QEMU 5.2 (Debian 11)", () => {
     await guest.kill();
     for (const target of [on, qemu("new")]) {
       const resumed = await resume(guest, file, target);
+      expect(resumed.result.transport).toBe(target === on ? "multifd" : "mapped-ram");
       expectWell(await resumed.verdict(), before);
       await resumed.quit();
     }
@@ -108,6 +109,23 @@ describe.skipIf(newest === undefined)(`QEMU ${newest?.version} (Debian sid)`, ()
     for (const target of [on, qemu("new")]) {
       const resumed = await resume(guest, file, target);
       expect(resumed.result.transport).toBe("mapped-ram");
+      expectWell(await resumed.verdict(), before);
+      await resumed.quit();
+    }
+  });
+
+  test("live and in the background too", async () => {
+    const guest = await startGuest({ qemu: on, kind: "boot", zeroing: true });
+    const before = await guest.ready(20_000);
+    const folder = testFolder();
+    const modes = ["live", "background"];
+    for (const mode of modes) {
+      expect(await save(guest, join(folder, mode), "--mode", mode)).toMatchObject({ mode });
+      expectWell(await guest.verdict(), before);
+    }
+    await guest.kill();
+    for (const mode of modes) {
+      const resumed = await resume(guest, join(folder, mode), on);
       expectWell(await resumed.verdict(), before);
       await resumed.quit();
     }
