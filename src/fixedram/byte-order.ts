@@ -8,6 +8,9 @@ export const orderType = "BORD";
 /** What BORD holds, a u32: the words stand big-endian. A file whose words stand little-endian has no such section. */
 const big: readonly number[] = [0, 0, 0, 1];
 
+/** Whether a QEMU of this host writes bitmaps, and expects them, big-endian. What we write stands little-endian on every host. */
+export const hostIsBigEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 0;
+
 /** The section that says that a file's bitmaps stand big-endian. A reader that does not know it would take other pages for present. */
 export function encodeOrder(): { type: string; critical: boolean; payload: Uint8Array } {
   return { type: orderType, critical: true, payload: Uint8Array.from(big) };

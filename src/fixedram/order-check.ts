@@ -25,7 +25,7 @@ export async function fitsOtherOrder(file: FixedRamFile, signal?: AbortSignal | 
   const blocks = checkable(file);
   if (blocks.some(({ layout, last }) => hasPast(last.slice().reverse(), layout.block.pages))) return false;
   if (blocks.some(({ layout, last }) => hasPast(last, layout.block.pages))) return true;
-  if (!(await othersHoldData(blocks, new Looks(file.store, signal)))) return false;
+  if (!(await contradicted(blocks, new Looks(file.store, signal)))) return false;
   return !(await zeroInBoth(blocks, new Looks(file.store, signal)));
 }
 
@@ -50,17 +50,18 @@ function hasPast(word: Uint8Array, pages: number): boolean {
   return word.some((byte, i) => byte >= 2 ** Math.max(0, Math.min(8, kept - i * 8)));
 }
 
-/** Whether a page that is present in this order alone is zero, and there are some in the other alone, none of which is. */
-async function othersHoldData(blocks: readonly CheckedBlock[], looks: Looks): Promise<boolean> {
+/**
+ * Whether a page that is present in this order alone is zero, and none is that is present in the other alone. A word has as many of the one
+ * kind as of the other: no bit of it stands behind the block's end.
+ */
+async function contradicted(blocks: readonly CheckedBlock[], looks: Looks): Promise<boolean> {
   let zeroHere = false;
-  let dataThere = false;
   for (const { layout, bitmap, last } of blocks) {
     const { pages } = layout.block;
     for (const { first, here, there } of mixedWords(bitmap, last)) {
-      if (looks.done) return zeroHere && dataThere;
+      if (looks.done) return zeroHere;
       for (const page of alone(first, there, here, pages)) {
         if (await looks.isZero(layout, page)) return false;
-        dataThere = true;
       }
       if (zeroHere) continue;
       for (const page of alone(first, here, there, pages)) {
@@ -69,7 +70,7 @@ async function othersHoldData(blocks: readonly CheckedBlock[], looks: Looks): Pr
       }
     }
   }
-  return zeroHere && dataThere;
+  return zeroHere;
 }
 
 /** Whether a page that is present in both orders is zero. */

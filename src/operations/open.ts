@@ -1,6 +1,7 @@
 import { headBytes, recognise, refusal } from "../containers/recognise.ts";
 import type { Snapshot } from "../containers/snapshot.ts";
 import { FixedramError, withPath } from "../errors.ts";
+import { hostIsBigEndian } from "../fixedram/byte-order.ts";
 import { openFixedRam } from "../fixedram/reader.ts";
 import { readSeal, sealedStreamEnd } from "../fixedram/seal.ts";
 import type { LegacyStream } from "../legacy/reader.ts";
@@ -138,7 +139,7 @@ async function openMapped(
     bigEndian,
     meta: seal?.meta ?? null,
     // A QEMU of this host would take the bitmaps for its own, and load garbage without a word.
-    loadable: file === null || bigEndian ? null : { path: file.name, offset: opened.streamBase },
+    loadable: file === null || bigEndian !== hostIsBigEndian ? null : { path: file.name, offset: opened.streamBase },
     close,
     [Symbol.asyncDispose]: close,
   };

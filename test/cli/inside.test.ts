@@ -97,12 +97,15 @@ describe("read", () => {
       offset: 4096,
       bigEndian: true,
     });
+    expect(await asked("read f 0 8 --little-endian")).toMatchObject({ bigEndian: false });
+    expect(await asked("read f 0 8")).not.toHaveProperty("bigEndian");
   });
 
   test.each([
     ["read f 12zz 8", "usage.not-an-address"],
     ["read f 0x1_0000_0000_0000_0000 8", "usage.not-an-address"],
     ["read f 0 8 --virtual --physical", "usage.together"],
+    ["read f 0 8 --big-endian --little-endian", "usage.together"],
     ["read f 0 8 --raw --u64", "usage.together"],
     ["read f 0 9 --u64", "usage.bad-size"],
     ["read f 0 8 --cpu 1", "usage.conflict"],

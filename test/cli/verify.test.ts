@@ -90,3 +90,28 @@ test("resume hands --verify and --id on", async () => {
   await cli(["resume", "web.fram", "--qmp", "/q", "--verify", "--id", id], { resume });
   expect(asked).toMatchObject([{ file: "web.fram", verify: true, id }]);
 });
+
+test.each(["seal", "verify", "recover"] as const)("%s is told the order of a file's bitmaps", async (command) => {
+  const given = async (...flags: string[]) => {
+    let seen: unknown = "not called";
+    const words = [command, "web.mapped", ...(command === "recover" ? ["--qmp", "/q"] : []), ...flags];
+    const { code } = await cli(words, {
+      ...fakes,
+      [command]: async (options: { readonly bigEndian?: boolean }) => {
+        seen = options.bigEndian;
+        return await (fakes[command] as (given: typeof options) => Promise<unknown>)(options);
+      },
+    });
+    return [code, seen];
+  };
+  expect(await given()).toEqual([0, undefined]);
+  expect(await given("--big-endian")).toEqual([0, true]);
+  expect(await given("--little-endian")).toEqual([0, false]);
+  expect(await given("--big-endian", "--little-endian")).toEqual([2, "not called"]);
+});
+
+test("seal says that it sealed a file of a big-endian host", async () => {
+  expect((await cli(["seal", "a"], { seal: async () => sealed })).stdout).not.toContain("endian");
+  const { stdout } = await cli(["seal", "a", "--big-endian"], { seal: async () => ({ ...sealed, bigEndian: true }) });
+  expect(stdout).toMatch(/bitmaps +of a big-endian host/);
+});

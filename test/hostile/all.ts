@@ -12,6 +12,7 @@ import { mappedDefects } from "./defects/mapped.ts";
 import { multifdDefects } from "./defects/multifd.ts";
 import { ramDefects } from "./defects/ram.ts";
 import { sealDefects } from "./defects/seal.ts";
+import { unsealedOrders } from "./defects/seal-order.ts";
 import type { Spec } from "./spec.ts";
 import { formatVector, parseVector, type Vector } from "./vector.ts";
 
@@ -22,7 +23,7 @@ type Lists = Readonly<Record<string, readonly Spec[]>>;
 async function lists(): Promise<Lists> {
   return {
     stream: [...framing, ...ramDefects, ...deviceDefects],
-    mapped: [...mappedDefects, ...headDefects],
+    mapped: [...mappedDefects, ...headDefects, ...unsealedOrders()],
     libvirt: libvirtDefects,
     seal: await sealDefects(),
     index: await indexDefects(),

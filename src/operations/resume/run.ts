@@ -1,4 +1,5 @@
 import type { Snapshot } from "../../containers/snapshot.ts";
+import { hostIsBigEndian } from "../../fixedram/byte-order.ts";
 import type { SnapshotMeta } from "../../fixedram/meta.ts";
 import { dataBytes } from "../../pages/count.ts";
 import { queryCpuFeatures } from "../../qemu/cpu-flags.ts";
@@ -88,7 +89,7 @@ export class ResumeRun {
       capabilities: facts.capabilities,
       backends: facts.memory.backends,
       ignoreShared: capabilitiesOf(snapshot.configuration).includes("x-ignore-shared"),
-      bigEndian: snapshot.bigEndian,
+      otherOrder: snapshot.bigEndian === hostIsBigEndian ? null : snapshot.bigEndian ? "big" : "little",
       loadable: snapshot.loadable !== null,
       readable: readableBy(destination),
       otherLength: otherLength(snapshot.ramStart.blocks, blocks),

@@ -23,8 +23,8 @@ export interface TransportFacts {
   readonly backends: readonly MemoryBackend[];
   /** The file's stream says that shared memory was left out: QEMU itself cannot load such a file. */
   readonly ignoreShared: boolean;
-  /** The file's bitmaps are in an order that QEMU does not expect here. */
-  readonly bigEndian: boolean;
+  /** The order of the file's bitmaps, where QEMU does not expect it here; null: it does. */
+  readonly otherOrder: "little" | "big" | null;
   /** The file is mapped-ram; a legacy stream is not. */
   readonly loadable: boolean;
   /** QEMU's user may read the file. */
@@ -46,7 +46,7 @@ export function chooseTransport(facts: TransportFacts): TransportChoice {
     several ? { transport: "multifd", reason, flush } : { transport: "stream", reason };
   if (facts.capabilities["mapped-ram"] === undefined)
     return stream(`QEMU ${facts.version.text} does not know mapped-ram`);
-  if (facts.bigEndian) return stream("the file's bitmaps are of a big-endian host");
+  if (facts.otherOrder !== null) return stream(`the file's bitmaps are of a ${facts.otherOrder}-endian host`);
   if (!facts.loadable) return stream("the pages have no fixed place in the file");
   if (facts.ignoreShared) return stream("QEMU cannot load a file from which shared memory was left out");
   const backend = facts.backends.find(mayHoldData);

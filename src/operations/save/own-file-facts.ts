@@ -1,3 +1,4 @@
+import { hostIsBigEndian } from "../../fixedram/byte-order.ts";
 import { probeFolder } from "../../qemu/probe.ts";
 import type { QemuProcess } from "../../qemu/process.ts";
 import { canReach } from "../../qemu/reach.ts";
@@ -8,13 +9,19 @@ import type { PlanFacts } from "./plan.ts";
  *
  * @param process QEMU; null: not known
  * @param folder the target's
+ * @param bigEndianHost as for byte-order.ts's `hostIsBigEndian`
  */
 export function ownFileFacts(
   process: QemuProcess | null,
   folder: string,
+  bigEndianHost = hostIsBigEndian,
 ): Pick<PlanFacts, "fileObstacle" | "filesystem"> {
   const { fileSystem, direct } = probeFolder(folder);
-  return { fileObstacle: obstacle(process, folder), filesystem: { name: fileSystem, directIo: direct.works } };
+  const order = "QEMU on a big-endian host writes bitmaps in an order that only such a host reads";
+  return {
+    fileObstacle: bigEndianHost ? order : obstacle(process, folder),
+    filesystem: { name: fileSystem, directIo: direct.works },
+  };
 }
 
 /** What a plan is made with where QEMU is not to write a file. */

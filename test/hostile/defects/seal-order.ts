@@ -1,7 +1,7 @@
 /** docs/format.md, "BORD": a file of a big-endian host, sealed, and what can be wrong with what its seal says of that. */
 import type { Sound } from "../marked.ts";
 import { listed, resealed, sealed } from "../seals.ts";
-import { libvirtHead, mapped } from "../sound.ts";
+import { libvirtHead, type MappedOptions, mapped, PAGE } from "../sound.ts";
 import { mappedDigest, type Spec } from "../spec.ts";
 import { type Again, asIs, turned } from "./seal-rows.ts";
 
@@ -156,6 +156,65 @@ export function order({ plain, image }: Awaited<ReturnType<typeof big>>): Spec[]
       {
         verify: ["damaged", "seal.damaged-region", `seal.damaged-node ${rom} 0 +2`],
       },
+    ),
+  ];
+}
+
+/** Files without a seal: what their pages tell of the order (docs/format.md, "Which order"). */
+export function unsealedOrders(): Spec[] {
+  const one = "ram";
+  const spec = (name: string, what: string, options: MappedOptions, more: Partial<Spec>): Spec => ({
+    name,
+    what,
+    clause: "Which order",
+    bytes: mapped(options).bytes,
+    ...more,
+  });
+  const refused = { expect: "file.byte-order", verify: ["none", "file.byte-order"] };
+  const at = (...numbers: readonly [page: number, fill: number][]) => [
+    { name: one, pages: 64, present: Object.fromEntries(numbers) },
+  ];
+  // Read in the other order, pages 0, 9 and 18 are 56, 49 and 42; 24 is 32.
+  const some = at([0, 1], [9, 2], [18, 3]);
+  const past = [{ name: one, pages: 66, present: { 0: 1, 9: 2, 64: 3 } }];
+  return [
+    spec(
+      "order-zeros",
+      "pages that are said to be there and are zero, which they would not be in the other order",
+      { blocks: some, bigEndian: true },
+      refused,
+    ),
+    spec(
+      "order-past-end",
+      "bits behind the block's end, where none would be in the other order",
+      { blocks: past, bigEndian: true },
+      refused,
+    ),
+    spec("order-usual", "the same in the usual order", { blocks: past }, { pages: mappedDigest(past) }),
+    spec(
+      "order-zero-present",
+      "a page that is there and zero, in the usual order",
+      { blocks: at([0, 1], [9, 0]) },
+      { pages: mappedDigest(at([0, 1], [9, 0])) },
+    ),
+    {
+      ...spec("order-stale", "stale bytes where pages would be in the other order", {}, { pages: mappedDigest(some) }),
+      bytes: [56, 49, 42].reduce(
+        (file, page) => file.with(`block0.page${page}`, new Uint8Array(PAGE).fill(page)),
+        mapped({ blocks: some }),
+      ).bytes,
+    },
+    spec(
+      "order-zero-in-both",
+      "as order-zeros, with a page that is there and zero in both orders: neither fits",
+      { blocks: at([0, 1], [24, 0], [32, 0]), bigEndian: true },
+      { pages: mappedDigest(at([56, 0], [24, 0], [32, 0])) },
+    ),
+    spec(
+      "order-past-both",
+      "as order-zeros, with bits behind the block's end in both orders",
+      { blocks: [...some, { name: "rom", pages: 2, present: { 0: 1, 56: 1 } }], bigEndian: true },
+      { pages: mappedDigest([...at([56, 0], [49, 0], [42, 0]), { name: "rom", pages: 2, present: { 0: 1 } }]) },
     ),
   ];
 }

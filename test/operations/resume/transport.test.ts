@@ -18,7 +18,7 @@ const facts = {
   backends: [plain],
   ignoreShared: false,
   readable: true,
-  bigEndian: false,
+  otherOrder: null,
   loadable: true,
   otherLength: null,
 } as TransportFacts;
@@ -37,7 +37,8 @@ test.each<[string, Partial<TransportFacts>, "mapped-ram" | "stream", string]>([
     "stream",
     "no fixed place",
   ],
-  ["bitmaps of a big-endian host", { bigEndian: true, loadable: false }, "stream", "big-endian"],
+  ["bitmaps of a big-endian host", { otherOrder: "big", loadable: false }, "stream", "big-endian"],
+  ["our bitmaps on a big-endian host", { otherOrder: "little", loadable: false }, "stream", "little-endian"],
   ["a block of another length", { otherLength: "pc.ram" }, "stream", "RAM block pc.ram has another length here"],
   ["a file QEMU's user may not read", { readable: false }, "stream", "may not read"],
 ])("%s", (_name, change, transport, reason) => {

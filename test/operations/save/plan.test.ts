@@ -1,5 +1,7 @@
+import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
 import { FixedramError } from "../../../src/errors.ts";
+import { ownFileFacts } from "../../../src/operations/save/own-file-facts.ts";
 import { checkSaveOptions, type PlanFacts, planSave, STOP_AT_ONCE } from "../../../src/operations/save/plan.ts";
 import type { SaveMode, SaveOptions } from "../../../src/operations/save.ts";
 
@@ -354,4 +356,9 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
     expect(plan({ mode: "background" }).parameters).toMatchObject({ "zero-page-detection": "legacy" });
     expect(plan({ mode: "background" }).parameters).not.toHaveProperty("multifd-channels");
   });
+});
+
+test("QEMU on a big-endian host writes no file of ours itself: its bitmaps would stand in another order than ours", () => {
+  expect(ownFileFacts(null, tmpdir(), true).fileObstacle).toContain("big-endian");
+  expect(ownFileFacts(null, tmpdir(), false).fileObstacle).not.toContain("big-endian");
 });
