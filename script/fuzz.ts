@@ -5,6 +5,9 @@
  *     npm run fuzz -- stream seal           these
  *     npm run fuzz -- --seconds 600 stream  longer; inputs that were kept before are used again
  *     npm run fuzz -- --seed 7              other changes
+ *     npm run fuzz -- --seconds 1e6 --runs 1e7 --fresh qmp    so many runs, however long they take
+ *
+ * Ctrl-C ends it with what has been reached, which is kept.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,8 +53,14 @@ const branches = instrument("branches", copy, [
 const lib = await loadFuzzLib(copy);
 const seed = Number(values.seed ?? Date.now() % 2 ** 31);
 let failed = false;
+let stopped = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    stopped = true;
+  });
+const tellEvery = 60_000;
 for (const target of await targets(lib)) {
-  if (positionals.length > 0 && !positionals.includes(target.name)) continue;
+  if (stopped || (positionals.length > 0 && !positionals.includes(target.name))) continue;
   const kept = join(cache, "corpus", target.name);
   if (values.fresh) rmSync(kept, { recursive: true, force: true });
   mkdirSync(kept, { recursive: true });
@@ -61,6 +70,7 @@ for (const target of await targets(lib)) {
     existsSync(statsPath) && !values.fresh ? (JSON.parse(readFileSync(statsPath, "utf8")) as { runs: number }).runs : 0;
   const taken = sites.taken.subarray(0, Math.ceil(branches.length / 4) * 4);
   const seen = new Uint8Array(taken.length);
+  let told = performance.now();
   const result = await fuzz(target, {
     taken,
     seed,
@@ -68,6 +78,13 @@ for (const target of await targets(lib)) {
     runs: Number(values.runs),
     corpus,
     seen,
+    onTurn: (runs, finds) => {
+      if (performance.now() - told > tellEvery) {
+        told = performance.now();
+        console.error(`${target.name}: ${runs} runs so far, ${finds} found`);
+      }
+      return !stopped;
+    },
   });
   result.corpus.forEach((input, i) => {
     writeFileSync(join(kept, String(i).padStart(5, "0")), input);

@@ -20,6 +20,11 @@ describe("QMP's JSON", () => {
     expect(parseQmpJson(text)).toEqual(JSON.parse(text));
   });
 
+  test("a double without a fraction is written with the digits that JSON has for it", () => {
+    const value = parseQmpJson('{"a":-922337203685477580.75808}');
+    expect(formatQmpJson(value)).toBe('{"a":-922337203685477600}');
+  });
+
   test("any JSON value reads as JSON.parse reads it", () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {

@@ -19,6 +19,7 @@ export interface Target {
 
 /** One run in so many is thorough whatever it reaches. */
 const thoroughEvery = 512;
+const turnRuns = 8192;
 
 /** xorshift32: the same numbers for the same seed. */
 export class Random {
@@ -66,6 +67,8 @@ export interface FuzzOptions {
   readonly corpus: readonly Uint8Array[];
   /** Branches seen, by how often: kept from run to run. */
   readonly seen: Uint8Array;
+  /** Told every now and then, when signals have had their turn; returns whether to go on. */
+  readonly onTurn?: (runs: number, finds: number) => boolean;
 }
 
 /** Groups of counts: once, twice, a few, many. */
@@ -185,6 +188,9 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
       if (waiting !== undefined) await waiting;
     }
     runs += 256;
+    if (runs % turnRuns !== 0) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (options.onTurn?.(runs, fuzzer.finds.size) === false) break;
   }
   Error.stackTraceLimit = limit;
   const { user, system } = process.cpuUsage(cpu);
