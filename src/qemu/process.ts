@@ -67,6 +67,18 @@ export function describeProcess(pid: number): QemuProcess | null {
   };
 }
 
+/**
+ * Bytes of a process's memory that are there, in pages of any size and on swap: what its guest has touched, and what it uses itself.
+ * Null when that cannot be read.
+ */
+export function presentBytes(pid: number): number | null {
+  const status = readText(`/proc/${pid}/status`);
+  if (status === null || !/^VmRSS:/m.test(status)) return null;
+  // VmRSS has no huge pages of hugetlbfs in it.
+  const kib = ["VmRSS", "VmSwap", "HugetlbPages"].map((name) => numbersOf(status, name)[0] ?? 0);
+  return kib.reduce((sum, each) => sum + each, 0) * 1024;
+}
+
 /** Clock ticks since boot at which the process started (proc_pid_stat(5), field 22); null when there is none, or a zombie. */
 export function startTimeOf(pid: number): number | null {
   const stat = readText(`/proc/${pid}/stat`);

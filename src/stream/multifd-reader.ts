@@ -96,14 +96,16 @@ export class MultifdReader {
   took(count: number): void {
     this.received += count;
     this.end += count;
-    let used = this.#item();
-    if (used === 0) return;
-    // More than one packet came at once: those behind move to where a packet has its place.
-    while (used > 0) {
-      this.buffer.copyWithin(this.#start, this.#start + used, this.end);
-      this.end -= used;
-      used = this.end > this.#start ? this.#item() : 0;
+    let at = this.#start;
+    while (at < this.end) {
+      const used = this.#item(at);
+      at += used;
+      if (used > 0) continue;
+      if (at === this.#start) return;
+      this.#toStart(at);
+      at = this.#start;
     }
+    this.end = this.#start;
   }
 
   /** The channel was closed. @throws `stream.multifd-cut` inside a packet */
@@ -122,32 +124,44 @@ export class MultifdReader {
     }
   }
 
-  /** Deals with the item at the start if it is whole. Returns its length, else 0. */
-  #item(): number {
-    const held = this.end - this.#start;
+  /** Moves what lies at `at`, and behind it, to where a packet has its place. */
+  #toStart(at: number): void {
+    this.buffer.copyWithin(this.#start, at, this.end);
+    this.end -= at - this.#start;
+  }
+
+  /**
+   * Deals with the item at `at` if it is whole, and, when it has pages, at the start. Returns its length, else 0. Packets without
+   * pages, of which a guest that is mostly empty sends one behind the other, are read where they lie.
+   */
+  #item(at: number): number {
+    const held = this.end - at;
     if (!this.#greeted) {
       if (held < GREETING_SIZE) return 0;
       this.#greeted = true;
-      this.#events.greeting(readGreeting(this.buffer.subarray(this.#start, this.#start + GREETING_SIZE)));
+      this.#events.greeting(readGreeting(this.buffer.subarray(at, at + GREETING_SIZE)));
       return GREETING_SIZE;
     }
     if (held < this.#headerSize) return 0;
+    const here = at === this.#start;
+    const view = here ? this.#view : viewOf(this.buffer.subarray(at, at + this.#headerSize));
     this.#header ??= readPacketHeader(
-      this.#view,
-      this.buffer.subarray(this.#start, this.#start + this.#headerSize),
+      view,
+      this.buffer.subarray(at, at + this.#headerSize),
       this.#pageSize,
       this.received - held,
     );
     const header = this.#header;
     const length = this.#headerSize + header.pages * this.#pageSize;
-    if (held < length) return 0;
+    if (held < length || (header.pages > 0 && !here)) return 0;
     this.#header = null;
-    if (header.pages + header.zeroPages > 0) this.#packet(header, this.received - held);
+    if (header.pages + header.zeroPages > 0) this.#packet(header, view, this.received - held);
     if (header.sync) this.#events.sync();
     return length;
   }
 
-  #packet({ pages, zeroPages, block: name }: PacketHeader, at: number): void {
+  /** @param view begins at its header @param at of the packet in the channel, bytes, for errors */
+  #packet({ pages, zeroPages, block: name }: PacketHeader, view: DataView, at: number): void {
     const block = this.#blocks.get(name);
     if (block === undefined) {
       throw new FixedramError("stream.unknown-block", `a page belongs to "${printable(name)}", which the list lacks`, {
@@ -160,21 +174,21 @@ export class MultifdReader {
     batch.count = pages;
     const first = this.#start + this.#headerSize;
     for (let i = 0; i < pages; i++) {
-      batch.pages[i] = this.#page(block, i, at);
+      batch.pages[i] = this.#page(block, view, i, at);
       batch.offsets[i] = first + i * this.#pageSize;
     }
     if (pages > 0) this.#events.pages(batch);
     for (let i = pages; i < pages + zeroPages; ) {
-      const from = this.#page(block, i, at);
+      const from = this.#page(block, view, i, at);
       let end = i + 1;
-      while (end < pages + zeroPages && this.#page(block, end, at) === from + (end - i)) end++;
+      while (end < pages + zeroPages && this.#page(block, view, end, at) === from + (end - i)) end++;
       this.#events.zeroPages(block, from, end - i);
       i = end;
     }
   }
 
-  #page(block: RamBlock, index: number, at: number): number {
-    const place = packetPlace(this.#view, index);
+  #page(block: RamBlock, view: DataView, index: number, at: number): number {
+    const place = packetPlace(view, index);
     if (place < block.length && place % this.#pageSize === 0) return place / this.#pageSize;
     throw new FixedramError("stream.page-out-of-block", `a page has no place in block "${printable(block.name)}"`, {
       offset: at,

@@ -62,6 +62,11 @@ export class ChannelControl {
     }
   }
 
+  /** Holds this thread for so many milliseconds, or until all is to stop. */
+  rest(milliseconds: number): void {
+    if (Atomics.load(this.#words, WANTED) === 0) Atomics.wait(this.#words, WANTED, 0, milliseconds);
+  }
+
   /** From here on the socket of channel `index` is the calling thread's to close. */
   take(index: number): void {
     Atomics.store(this.#words, TAKEN + index, 1);
@@ -73,6 +78,7 @@ export class ChannelControl {
 
   #want(wanted: number): void {
     Atomics.store(this.#words, WANTED, wanted);
+    Atomics.notify(this.#words, WANTED);
     Atomics.notify(this.#words, OVER);
   }
 }

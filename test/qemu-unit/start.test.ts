@@ -16,7 +16,7 @@ import { doctor } from "../../src/operations/doctor.ts";
 import { findQemuPrograms, probeQemu } from "../../src/qemu/find.ts";
 import { probeAccelerator, probeFolder, probeUserfaultfd } from "../../src/qemu/probe.ts";
 import { probeFirmware } from "../../src/qemu/probe-firmware.ts";
-import { describeProcess, startTimeOf } from "../../src/qemu/process.ts";
+import { describeProcess, presentBytes, startTimeOf } from "../../src/qemu/process.ts";
 import { canReach } from "../../src/qemu/reach.ts";
 import { onPath, startQemu } from "../../src/qemu/start.ts";
 import { queryMigrateCapabilities, queryStatus } from "../../src/qmp/commands.ts";
@@ -46,8 +46,11 @@ describe("starting a QEMU", () => {
     expect((await queryStatus(started.client)).status).toBe("inmigrate");
     expect(startTimeOf(started.pid)).not.toBe(null);
     expect(existsSync(started.qmp)).toBe(true);
+    // QEMU itself has some 20 MiB and more; its guest's memory has not been touched.
+    expect(presentBytes(started.pid)).toBeGreaterThan(2 ** 23);
     await started.stop();
     expect(startTimeOf(started.pid)).toBe(null);
+    expect(presentBytes(started.pid)).toBe(null);
     expect(existsSync(dirname(started.qmp))).toBe(false);
     expect(await started.stop()).toEqual(await started.ended);
   });

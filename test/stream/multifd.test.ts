@@ -169,6 +169,34 @@ describe("what is no multifd channel", () => {
     ["a block nobody named", broken(64, 0x78797a00), "stream.unknown-block"],
   ])("%s", (_name, run, code) => expect(run).toThrowError(expect.objectContaining({ code })));
 
+  test("packets without pages that come in one read are read where they lie: their bytes move once at most", () => {
+    const empty: Filled = { number: 1, sync: false, block: "pc.ram", pages: [], zeroPages: [0, 1, 2, 9], fills: [] };
+    const one = bytesOf(empty);
+    const last = bytesOf({ ...empty, pages: [5], zeroPages: [6], fills: [1] });
+    const bytes = Buffer.concat([...Array<Uint8Array>(200).fill(one), last]);
+    const buffer = new Uint8Array(MultifdReader.bufferBytes(PAGE));
+    let moved = 0;
+    buffer.copyWithin = (target, start, end = buffer.length) => {
+      moved += end - start;
+      buffer.set(buffer.slice(start, end), target);
+      return buffer;
+    };
+    let zeros = 0;
+    const pages: number[] = [];
+    const reader = new MultifdReader(buffer, blocks, {
+      greeting: () => {},
+      pages: (batch) => void pages.push(...batch.pages.subarray(0, batch.count)),
+      zeroPages: (_block, _first, count) => {
+        zeros += count;
+      },
+      sync: () => {},
+    });
+    reader.push(greeting);
+    expect(reader.room).toBeGreaterThan(bytes.length);
+    reader.push(bytes);
+    expect([zeros, pages, moved]).toEqual([801, [5], last.length]);
+  });
+
   test("errors tell where in the channel the packet begins", () => {
     const offset = GREETING_SIZE + bytesOf(good).length;
     const bytes = Buffer.concat([greeting, bytesOf(good), new Uint8Array(packetHeaderSize(PAGE))]);

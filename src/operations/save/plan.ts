@@ -15,6 +15,8 @@ export interface PlanFacts {
   readonly migrationStatus: string;
   /** Bytes of all RAM blocks. */
   readonly ramBytes: number;
+  /** Bytes of memory that QEMU has, so at most that much of its guest's was touched; null: not known. */
+  readonly presentBytes: number | null;
   /** The machine writes no vmdesc at the end of its stream. */
   readonly suppressVmdesc: boolean;
   /** Threads of ours can read from QEMU's connections. */

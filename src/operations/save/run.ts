@@ -5,7 +5,7 @@ import { connectQmp } from "../../qemu/connect.ts";
 import { inspectGuest } from "../../qemu/inspect.ts";
 import { queryRamblocks } from "../../qemu/memory-map.ts";
 import { canTakeChannels } from "../../qemu/migration-socket.ts";
-import { findQemu, startTimeOf } from "../../qemu/process.ts";
+import { findQemu, presentBytes, startTimeOf } from "../../qemu/process.ts";
 import { formatQmpAddress, parseQmpAddress } from "../../qmp/address.ts";
 import type { QmpClient } from "../../qmp/client.ts";
 import { queryStatus, quit, setMigrateCapabilities, setMigrateParameters } from "../../qmp/commands.ts";
@@ -91,7 +91,8 @@ export class SaveRun {
     // At a thread's end Node would close what ChannelConnection.leave leaves.
     const channelsTakeable = isMainThread && canTakeChannels();
     const ownFile = options.transport === "mapped-ram" ? ownFileFacts(process, place.folder) : noOwnFile;
-    const plan = planSave(options, { ...facts, ...ownFile, capabilities, ramBytes, channelsTakeable, busy: isBusy() });
+    const load = { busy: isBusy(), presentBytes: process === null ? null : presentBytes(process.pid) };
+    const plan = planSave(options, { ...facts, ...ownFile, ...load, capabilities, ramBytes, channelsTakeable });
     warnOfPlan(plan, { ...facts, ramBytes }, place, this.#reporter);
     const guest = await recordGuest(client, facts, process, this.#reporter.notice);
     const { cancelCrashes } = plan;

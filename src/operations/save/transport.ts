@@ -18,7 +18,7 @@ export interface TransportChoice {
 /** Two threads keep up with what QEMU sends and with what a disk takes; more only cost memory. */
 const CHANNELS = 2;
 
-/** Bytes of RAM below which what two threads take to start is more than they save. */
+/** Bytes of RAM, or of RAM that was touched, below which what two threads take to start is more than they save. */
 export const MULTIFD_FROM = 2 ** 30;
 
 const backgroundWay = "QEMU takes background snapshots on one connection only";
@@ -50,6 +50,9 @@ export function chooseTransport(options: SaveOptions, facts: PlanFacts): Transpo
   const asked = transport === "multifd" || directIo === "on";
   if (!asked && facts.ramBytes < MULTIFD_FROM) {
     return stream("one connection is quicker for a guest with little memory");
+  }
+  if (!asked && facts.presentBytes !== null && facts.presentBytes < MULTIFD_FROM) {
+    return stream("one connection is quicker for a guest that has touched little of its memory");
   }
   if (!asked && options.watcher !== undefined && mode === "live") {
     return stream("only on one connection is it known which pages come again, which is being watched");

@@ -14,6 +14,7 @@ const guest: PlanFacts = {
   blockers: [],
   migrationStatus: "none",
   ramBytes: 2 ** 30,
+  presentBytes: null,
   suppressVmdesc: false,
   channelsTakeable: true,
   parameters: ["max-bandwidth", "direct-io"],
@@ -184,6 +185,19 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
     ],
     ["less than a GiB", { ramBytes: 2 ** 30 - 4096 }, {}, ["stream", "stream", "stream"]],
     ["a GiB and more", { ramBytes: 2 ** 31 }, {}, ["multifd", "multifd", "stream"]],
+    [
+      "much, and little of it touched",
+      { ramBytes: 2 ** 33, presentBytes: 2 ** 30 - 1 },
+      {},
+      ["stream", "stream", "stream"],
+    ],
+    ["much of it touched", { ramBytes: 2 ** 33, presentBytes: 2 ** 30 }, {}, ["multifd", "multifd", "stream"]],
+    [
+      "little of it touched, and multifd wanted",
+      { ramBytes: 2 ** 33, presentBytes: 2 ** 28 },
+      { transport: "multifd" },
+      ["multifd", "multifd", refused],
+    ],
     ["less, and multifd wanted", { ramBytes: 2 ** 26 }, { transport: "multifd" }, ["multifd", "multifd", refused]],
     ["a Node without descriptors", { channelsTakeable: false }, {}, ["stream", "stream", "stream"]],
     ["QEMU without multifd", { capabilities: without("multifd") }, {}, ["stream", "stream", "stream"]],
@@ -346,6 +360,7 @@ describe("how pages come out of QEMU, cell by cell: stop, live, background", () 
     expect(plan({}).transport.reason).toContain("2 channels at once; it writes the file itself only when asked to");
     expect(plan({}, { capabilities: without("mapped-ram") }).transport.reason).not.toContain("itself");
     expect(plan({}, { ramBytes: 2 ** 26 }).transport.reason).toContain("little memory");
+    expect(plan({}, { presentBytes: 2 ** 26 }).transport.reason).toContain("touched little");
     expect(plan({}, { capabilities: without("multifd") }).transport.reason).toContain("does not know multifd");
     expect(made.parameters).toMatchObject({
       "multifd-channels": 2,
