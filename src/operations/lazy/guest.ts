@@ -331,7 +331,7 @@ export async function leftAlone(
 ): Promise<boolean> {
   if (signal?.aborted !== true || !(await load.handedOver())) return false;
   keeper.leave();
-  const message = `the guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, gives QEMU its migration settings back, and ends then.`;
+  const message = `the guest goes on: page server ${load.serverPid} brings it the rest of its memory by itself, gives QEMU its migration settings back, and ends then`;
   reporter.note("warning", "page-server-stays", message);
   return true;
 }
