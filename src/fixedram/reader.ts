@@ -86,7 +86,8 @@ export async function openFixedRam(store: Store, options: OpenOptions = {}): Pro
     bitmaps.push(bitmap);
     clear.push(shared && count === 0 ? ExtentKind.absent : ExtentKind.zero);
   }
-  if (present === 0 && blocks.length > 0 && !shared && options.allowEmpty !== true) throw emptyBitmaps(store);
+  if (present === 0 && blocks.length > 0 && !shared && options.allowEmpty !== true)
+    throw emptyBitmaps(store, lastWords);
   const tailStart = blocks.findLast(({ end }) => end > 0)?.end ?? streamBase;
   return {
     store,
@@ -237,13 +238,17 @@ function notMappedRam(store: Store, found: string): FixedramError {
   });
 }
 
-function emptyBitmaps(store: Store): FixedramError {
+function emptyBitmaps(store: Store, lastWords: readonly Uint8Array[]): FixedramError {
+  const past = lastWords.some((word) => word.some((byte) => byte !== 0));
   return new FixedramError(
     "file.empty-bitmaps",
     "every bitmap is empty: the file says that all of the guest's memory is zero",
     {
       path: store.name,
-      hint: "QEMU leaves such a file when background-snapshot is used together with mapped-ram; it cannot be resumed. Take the snapshot again, without background-snapshot or with fixedram.",
+      ...(past ? { found: "bits behind the blocks' ends only" } : {}),
+      hint: past
+        ? "The file was read in another order of bits than its own: a big-endian host's (s390x) wants --big-endian, another one does not."
+        : "QEMU leaves such a file when background-snapshot is used together with mapped-ram; it cannot be resumed. Take the snapshot again, without background-snapshot or with fixedram.",
     },
   );
 }

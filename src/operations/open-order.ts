@@ -26,11 +26,18 @@ export async function requireOrder(
       path: opened.store.name,
       found:
         "pages that are said to be there and are zero, or bits behind a block's end; none of either when read the other way",
-      hint: bigEndian
-        ? "Leave --big-endian out; if the file is a libvirt image, give --little-endian."
-        : "If a big-endian host (s390x) wrote it, give --big-endian, or seal it so once: fixedram seal --big-endian FILE. To take it as it is all the same, give --little-endian.",
+      hint: hintFor(opened),
     },
   );
+}
+
+function hintFor({ bigEndian, seal }: FixedRamFile): string {
+  if (bigEndian) return "Leave --big-endian out; if the file is a libvirt image, give --little-endian.";
+  const asItIs = "To take it as it is all the same, give --little-endian.";
+  // What the seal said of the order is lost with it.
+  if (seal.reason !== null)
+    return `The file's seal cannot be relied on: ${seal.reason.message} [${seal.reason.code}]. Look at fixedram verify FILE; if a big-endian host (s390x) wrote the file, give --big-endian. ${asItIs}`;
+  return `If a big-endian host (s390x) wrote it, give --big-endian, or seal it so once: fixedram seal --big-endian FILE. ${asItIs}`;
 }
 
 /** @throws `usage.byte-order`: another order was asked for than the seal tells */

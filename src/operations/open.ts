@@ -40,8 +40,8 @@ export interface OpenSnapshotOptions {
 }
 
 /**
- * Opens a snapshot, whatever it is kept in, and checks its structure. A mapped-ram file: no page is read (docs/format.md,
- * "What a reader must check"). A migration stream without fixed places is read through once.
+ * Opens a snapshot, whatever it is kept in, and checks its structure. A mapped-ram file: no page is read, but for
+ * the few of an unsealed one that tell the order of its bitmaps (docs/format.md, "What a reader must check"). A migration stream without fixed places is read through once.
  *
  * @param source a path, or a store, which stays open when the snapshot is closed
  * @throws FixedramError `file.*`, `stream.*`, `seal.unknown-*`, `system.*`, `usage.byte-order`, each with the path

@@ -172,6 +172,20 @@ describe("a mapped-ram file of a big-endian host", () => {
     expect(await verify({ file, bigEndian: false })).toMatchObject({ ok: true });
   });
 
+  test("a seal that tells it no more is named, with its damage", async () => {
+    const file = write("big", "big");
+    await seal({ file, bigEndian: true });
+    const bytes = readFileSync(file);
+    const section = bytes.indexOf("FRAMBORD");
+    bytes[section + 19] = 0;
+    writeFileSync(file, bytes);
+    const refused = await failure(() => info(file));
+    expect([refused.code, refused.details.path]).toEqual(["file.byte-order", file]);
+    expect(refused.details.hint).toMatch(/\[seal\.damaged-section\].*verify.*--big-endian/);
+    expect(refused.details.hint).not.toContain("fixedram seal");
+    expect((await info(file, { bigEndian: true })).bitmapOrder).toBe("big");
+  });
+
   test("half a seal is taken away, and it is resumed in the order that one says", async () => {
     const file = write("big", "big");
     const { size } = statSync(file);
@@ -186,6 +200,20 @@ describe("a mapped-ram file of a big-endian host", () => {
     expect(await seal({ file, bigEndian: true })).toMatchObject({ bigEndian: true });
     expect(await repair({ file })).toMatchObject({ repaired: "nothing" });
   });
+});
+
+test("bits that stand behind a block's end alone are no empty file of QEMU's", async () => {
+  for (const order of ["little", "big"] as const) {
+    const one = mapped({ blocks: [{ name: "pc.ram", pages: 1, present: { 0: 7 } }], bigEndian: order === "big" });
+    writeFileSync(at("one"), one.bytes);
+    const refused = await failure(() => seal({ file: at("one"), bigEndian: order === "little" }));
+    expect(refused).toMatchObject({
+      code: "file.empty-bitmaps",
+      details: { found: expect.stringContaining("behind") },
+    });
+    expect(refused.details.hint).toContain("--big-endian");
+    expect(await seal({ file: at("one"), bigEndian: order === "big" })).toMatchObject({ pages: 1 });
+  }
 });
 
 describe("what one says", () => {
