@@ -105,7 +105,7 @@ _fixedram() {
       recover) _fixedram_words "--qmp --verify --around --push-rate --force --big-endian --little-endian --json --quiet -q --help -h" ;;
       info) _fixedram_words "--keep-index --offset --big-endian --little-endian --json --quiet -q --help -h" ;;
       map) _fixedram_words "--block --width --keep-index --offset --big-endian --little-endian --export --json --quiet -q --help -h" ;;
-      view) _fixedram_words "--listen --no-open --json --quiet -q --help -h" ;;
+      view) _fixedram_words "--listen --no-open --big-endian --little-endian --json --quiet -q --help -h" ;;
       verify) _fixedram_words "--deep --id --offset --big-endian --little-endian --json --quiet -q --help -h" ;;
       seal) _fixedram_words "--offset --big-endian --little-endian --json --quiet -q --help -h" ;;
       repair) _fixedram_words "--json --quiet -q --help -h" ;;

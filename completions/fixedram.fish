@@ -117,6 +117,8 @@ complete -c fixedram -n '__fish_seen_subcommand_from map' -l help -s h -d 'show 
 complete -c fixedram -n '__fish_seen_subcommand_from map' -x -a '(__fish_complete_suffix .fram)'
 complete -c fixedram -n '__fish_seen_subcommand_from view' -l listen -x -d '127.0.0.1:PORT, [::1]:PORT or PORT (default: 127.0.0.1 and a free port)'
 complete -c fixedram -n '__fish_seen_subcommand_from view' -l no-open -d 'only print the address, open no browser'
+complete -c fixedram -n '__fish_seen_subcommand_from view' -l big-endian -d 'a big-endian host wrote FILE and OTHER: the bits of its bitmaps stand in that order (a sealed FILE and OTHER tells it)'
+complete -c fixedram -n '__fish_seen_subcommand_from view' -l little-endian -d 'take FILE and OTHER\'s bitmaps in the usual order although its pages do not look like it'
 complete -c fixedram -n '__fish_seen_subcommand_from view' -l json -d 'print one JSON object on standard output, progress as NDJSON on standard error'
 complete -c fixedram -n '__fish_seen_subcommand_from view' -l quiet -s q -d 'print only warnings and errors (and the JSON object, with --json)'
 complete -c fixedram -n '__fish_seen_subcommand_from view' -l help -s h -d 'show this help'

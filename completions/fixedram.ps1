@@ -8,7 +8,7 @@ Register-ArgumentCompleter -Native -CommandName fixedram -ScriptBlock {
     'recover' = @('--qmp', '--verify', '--around', '--push-rate', '--force', '--big-endian', '--little-endian', '--json', '--quiet', '-q', '--help', '-h')
     'info' = @('--keep-index', '--offset', '--big-endian', '--little-endian', '--json', '--quiet', '-q', '--help', '-h')
     'map' = @('--block', '--width', '--keep-index', '--offset', '--big-endian', '--little-endian', '--export', '--json', '--quiet', '-q', '--help', '-h')
-    'view' = @('--listen', '--no-open', '--json', '--quiet', '-q', '--help', '-h')
+    'view' = @('--listen', '--no-open', '--big-endian', '--little-endian', '--json', '--quiet', '-q', '--help', '-h')
     'verify' = @('--deep', '--id', '--offset', '--big-endian', '--little-endian', '--json', '--quiet', '-q', '--help', '-h')
     'seal' = @('--offset', '--big-endian', '--little-endian', '--json', '--quiet', '-q', '--help', '-h')
     'repair' = @('--json', '--quiet', '-q', '--help', '-h')

@@ -1,6 +1,6 @@
 import { FixedramError } from "../errors.ts";
 import { toolVersion } from "../installation.ts";
-import { openSnapshot } from "../operations/open.ts";
+import { type OpenSnapshotOptions, openSnapshot } from "../operations/open.ts";
 import { refuseSame } from "../storage/same-file.ts";
 import { writeWhole } from "../storage/target-file.ts";
 import { pngPicture, svgPicture } from "./picture/compose.ts";
@@ -8,11 +8,10 @@ import { htmlReport } from "./picture/report.ts";
 import { describeSide } from "./server/describe.ts";
 import { Side } from "./server/side.ts";
 
-export interface ExportMapOptions {
+export interface ExportMapOptions extends Pick<OpenSnapshotOptions, "offset" | "bigEndian" | "signal"> {
   readonly file: string;
   /** What to write: `.svg`, `.png` or `.html`; what is there already is replaced when the new one is whole. */
   readonly out: string;
-  readonly signal?: AbortSignal;
 }
 
 const formats = ["svg", "png", "html"] as const;
@@ -24,10 +23,10 @@ type Format = (typeof formats)[number];
  *
  * @throws FixedramError `usage.bad-choice` for another ending, `usage.same-file`, and those of openSnapshot and of writing
  */
-export async function exportMap({ file, out, signal }: ExportMapOptions): Promise<void> {
+export async function exportMap({ file, out, ...options }: ExportMapOptions): Promise<void> {
   const format = formatOf(out);
   refuseSame(file, out);
-  const snapshot = await openSnapshot(file, signal === undefined ? {} : { signal });
+  const snapshot = await openSnapshot(file, options);
   try {
     const side = new Side(snapshot, async () => new Uint8Array());
     await writeWhole(out, await draw(side, format));

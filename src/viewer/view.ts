@@ -1,14 +1,14 @@
 import { FixedramError } from "../errors.ts";
+import type { OpenSnapshotOptions } from "../operations/open.ts";
 import { ViewerServer } from "./server/http.ts";
 import { Session } from "./server/session.ts";
 
-export interface ViewOptions {
+export interface ViewOptions extends Pick<OpenSnapshotOptions, "bigEndian" | "signal"> {
   readonly file: string;
   /** A second snapshot: what differs is marked on the map. */
   readonly other?: string;
   /** Address of the loopback interface and port, `127.0.0.1:8000`; default 127.0.0.1 and any free port. */
   readonly listen?: string;
-  readonly signal?: AbortSignal;
 }
 
 /** A page about a snapshot that is being served. */
@@ -27,11 +27,9 @@ export interface Viewer extends AsyncDisposable {
  *
  * @throws FixedramError `usage.bad-address`, `system.address-in-use`, and those of openSnapshot
  */
-export async function view(options: ViewOptions): Promise<Viewer> {
-  const { host, port } = parseListen(options.listen ?? "127.0.0.1:0");
-  const files = options.other === undefined ? [options.file] : [options.file, options.other];
-  const { signal } = options;
-  return serve(await Session.open(files, signal === undefined ? {} : { signal }), host, port);
+export async function view({ file, other, listen, ...options }: ViewOptions): Promise<Viewer> {
+  const { host, port } = parseListen(listen ?? "127.0.0.1:0");
+  return serve(await Session.open(other === undefined ? [file] : [file, other], options), host, port);
 }
 
 /** Serves what a session holds; closing it closes the session. @throws `system.address-in-use` */

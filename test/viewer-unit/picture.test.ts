@@ -10,6 +10,7 @@ import { exportMap } from "../../src/viewer/export.ts";
 import { encodePng } from "../../src/viewer/picture/png.ts";
 import { rgbOf } from "../../src/viewer/shared/palette.ts";
 import { batch, configuration, meta, ramStart, tail } from "../fixedram/sample.ts";
+import { mapped } from "../hostile/sound.ts";
 
 const folder = fs.mkdtempSync(join(tmpdir(), "fixedram-picture-"));
 const file = join(folder, "<b>guest.fram");
@@ -81,6 +82,20 @@ test("a picture never takes the place of the snapshot", async () => {
   const before = fs.readFileSync(file);
   await expect(exportMap({ file, out })).rejects.toMatchObject({ code: "usage.same-file" });
   expect(before.equals(fs.readFileSync(out))).toBe(true);
+});
+
+test("a file of a big-endian host is drawn as what it is, once that is said", async () => {
+  const present = Object.fromEntries(Array.from({ length: 77 }, (_, page) => [page * 3, 7]));
+  const drawn: string[] = [];
+  for (const bigEndian of [true, false]) {
+    const path = join(folder, "mapped");
+    fs.writeFileSync(path, mapped({ blocks: [{ name: "pc.ram", pages: 320, present }], bigEndian }).bytes);
+    const out = join(folder, "order.svg");
+    if (bigEndian) await expect(exportMap({ file: path, out })).rejects.toMatchObject({ code: "file.byte-order" });
+    await exportMap({ file: path, out, bigEndian });
+    drawn.push(fs.readFileSync(out, "utf8"));
+  }
+  expect(drawn[0]).toBe(drawn[1]);
 });
 
 test("another ending is refused before anything is read", async () => {

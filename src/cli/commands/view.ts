@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { ExitCode } from "../../errors.ts";
 import type { Invocation } from "../command.ts";
+import { orderOf } from "../order.ts";
 import { safe } from "../render/safe.ts";
 import { signalExitCode } from "../terminal.ts";
 
@@ -13,6 +14,7 @@ export async function run(invocation: Invocation): Promise<number> {
     file,
     ...(other === undefined ? {} : { other }),
     ...(listen === undefined ? {} : { listen }),
+    ...orderOf(invocation),
     signal: signals.abort,
   });
   invocation.answer({ file, other: other ?? null, url: viewer.url }, (colors) =>

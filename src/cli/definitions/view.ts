@@ -1,4 +1,4 @@
-import { common, listen, noOpen, snapshotFile } from "./common.ts";
+import { byteOrder, common, listen, noOpen, snapshotFile } from "./common.ts";
 import type { CommandDefinition } from "./types.ts";
 
 export const view: CommandDefinition = {
@@ -12,7 +12,12 @@ export const view: CommandDefinition = {
     snapshotFile,
     { name: "OTHER", kind: "snapshot", required: false, text: "a second snapshot, to compare FILE with" },
   ],
-  options: [listen, noOpen, ...common],
+  options: [
+    listen,
+    noOpen,
+    ...byteOrder.map((option) => ({ ...option, text: option.text.replaceAll("FILE", "FILE and OTHER") })),
+    ...common,
+  ],
   examples: [
     { command: "fixedram view web.fram", text: "open the map in the browser" },
     { command: "fixedram view after.fram before.fram --no-open", text: "what changed from one moment to the other" },
