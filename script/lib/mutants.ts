@@ -34,6 +34,7 @@ const reasons: readonly (readonly [file: string, text: string, why: string])[] =
   ["fixedram/layout.ts", "!isSize(", later],
   ["fixedram/meta.ts", 'throw new FixedramError("seal.bad-meta", "the snapshot\'s record is not JSON', later],
   ["fixedram/nodes.ts", "index ", "rootMatches has refused such entries"],
+  ["fixedram/order-check.ts", "looks.done", size],
   ["fixedram/page-check.ts", "store.readSync === undefined", caller],
   ["fixedram/page-check.ts", "count < wanted.length", shrinks],
   [

@@ -19,14 +19,19 @@ const wordBytes = 8;
  *
  * Of a file in its own order the first page or two that are looked at tell.
  *
+ * @param most pages that are looked at for each of the two questions
  * @throws `system.*`, the signal's reason
  */
-export async function fitsOtherOrder(file: FixedRamFile, signal?: AbortSignal | undefined): Promise<boolean> {
+export async function fitsOtherOrder(
+  file: FixedRamFile,
+  signal?: AbortSignal | undefined,
+  most = mostLooks,
+): Promise<boolean> {
   const blocks = checkable(file);
   if (blocks.some(({ layout, last }) => hasPast(last.slice().reverse(), layout.block.pages))) return false;
   if (blocks.some(({ layout, last }) => hasPast(last, layout.block.pages))) return true;
-  if (!(await contradicted(blocks, new Looks(file.store, signal)))) return false;
-  return !(await zeroInBoth(blocks, new Looks(file.store, signal)));
+  if (!(await contradicted(blocks, new Looks(file.store, most, signal)))) return false;
+  return !(await zeroInBoth(blocks, new Looks(file.store, most, signal)));
 }
 
 interface CheckedBlock {
@@ -130,17 +135,19 @@ function* alone(first: number, bytes: Uint8Array, others: Uint8Array, pages: num
 /** Reads pages one by one, a bounded number of them. */
 class Looks {
   readonly #store: Store;
+  readonly #most: number;
   readonly #signal: AbortSignal | undefined;
   #page = new Uint8Array(0);
   #count = 0;
 
-  constructor(store: Store, signal: AbortSignal | undefined) {
+  constructor(store: Store, most: number, signal: AbortSignal | undefined) {
     this.#store = store;
+    this.#most = most;
     this.#signal = signal;
   }
 
   get done(): boolean {
-    return this.#count >= mostLooks;
+    return this.#count >= this.#most;
   }
 
   async isZero({ block, pagesOffset }: BlockLayout, page: number): Promise<boolean> {

@@ -25,6 +25,8 @@ const turn = 2 ** 30;
 const failureBytes = 8192;
 /** Milliseconds without any write after which the other thread is taken for dead: a disk that hangs gets so long. */
 const patience = 600_000;
+/** Milliseconds that are waited at a stretch. */
+const stretch = 1000;
 
 /** Goes to the other thread as it is. */
 export interface QueueMemory {
@@ -62,16 +64,21 @@ class Queue {
 
 /** The end of the thread that has something to write. */
 export class WriteQueue extends Queue {
+  readonly #patience: number;
   /** Entries put so far. */
   #put = 0;
   #written = 0;
+  /** Since when nothing has been written that is waited for, milliseconds; null: nothing is waited for. */
+  #silentSince: number | null = null;
 
-  constructor() {
+  /** @param silence milliseconds without a write after which the other thread is given up */
+  constructor(silence = patience) {
     super({
       words: new SharedArrayBuffer(20),
       entries: new SharedArrayBuffer(mostEntries * entryFields * 8),
       failure: new SharedArrayBuffer(failureBytes),
     });
+    this.#patience = silence;
   }
 
   /** What {@link WriteQueue.waitFor} takes: everything that was put so far. */
@@ -101,14 +108,33 @@ export class WriteQueue extends Queue {
 
   /** Holds this thread until all that was put before `mark` has been written. @throws what the other thread failed with */
   waitFor(mark: number): void {
-    for (;;) {
-      this.#check();
-      if (this.#written >= mark) return;
-      const seen = Atomics.load(this.words, WRITTEN);
-      this.#written += this.between(this.#written % turn, seen);
-      if (this.#written >= mark) continue;
-      if (Atomics.wait(this.words, WRITTEN, seen, patience) === "timed-out") throw silent();
-    }
+    // At a stretch no longer than a failure may go unheard that came just before.
+    while (!this.reached(mark, Math.min(this.#patience, stretch)));
+  }
+
+  /**
+   * Whether all that was put before `mark` has been written, or is after a single wait of at most `most` milliseconds.
+   *
+   * @throws what the other thread failed with
+   */
+  reached(mark: number, most: number): boolean {
+    if (this.#seen(mark)) return true;
+    const since = this.#silentSince ?? performance.now();
+    this.#silentSince = since;
+    Atomics.wait(this.words, WRITTEN, this.#written % turn, most);
+    if (this.#seen(mark)) return true;
+    if (this.#silentSince === since && performance.now() - since >= this.#patience) throw silent(this.#patience);
+    return false;
+  }
+
+  #seen(mark: number): boolean {
+    this.#check();
+    const more = this.between(this.#written % turn, Atomics.load(this.words, WRITTEN));
+    this.#written += more;
+    const reached = this.#written >= mark;
+    if (reached) this.#silentSince = null;
+    else if (more > 0) this.#silentSince = performance.now();
+    return reached;
   }
 
   /** No more will come. */
@@ -181,8 +207,9 @@ export class QueueReader extends Queue {
   }
 }
 
-function silent(): FixedramError {
-  return new FixedramError("system.worker-died", "the thread that writes the file has done nothing for ten minutes", {
+function silent(milliseconds: number): FixedramError {
+  const time = `${Math.round(milliseconds / 1000)} seconds`;
+  return new FixedramError("system.worker-died", `the thread that writes the file has done nothing for ${time}`, {
     hint: "The disk may hang, or the machine be out of memory. Nothing was changed; run the command again.",
   });
 }

@@ -112,6 +112,36 @@ describe("the order of a file's bitmaps", () => {
   });
 });
 
+test("no more pages are read than it is told, and what they say counts", async () => {
+  // In each word 8 pages of data, which would be 8 others in the other order: those hold data too, of an earlier round.
+  const odd = (page: number) => page % 64 < 8;
+  const there = (page: number) => page % 64 >= 56;
+  const present = Object.fromEntries(
+    Array.from({ length: 640 }, (_, page) => [page, 7]).filter(([page]) => odd(page ?? 0)),
+  );
+  const sound = mapped({ pageSize, pageBits: 10, blocks: [{ name: "ram", pages: 640, present }] });
+  const bytes = sound.bytes.slice();
+  for (let page = 0; page < 640; page++)
+    if (there(page)) bytes.fill(9, sound.at(`block0.page${page}`), sound.at(`block0.page${page}`) + pageSize);
+  const looksAt = async (most: number, read: "little" | "big") => {
+    let reads = 0;
+    const store = storeOf(bytes);
+    const opened = await openFixedRam(store, { bigEndianBitmaps: read === "big" });
+    const counted: typeof store.read = (...args) => {
+      reads++;
+      return store.read(...args);
+    };
+    const found = await fitsOtherOrder({ ...opened, store: { ...store, read: counted } }, undefined, most);
+    return [found, reads];
+  };
+  // A word is looked at whole.
+  expect(await looksAt(20, "little")).toEqual([false, 32]);
+  expect(await looksAt(1000, "little")).toEqual([false, 160]);
+  // A page that would be present in the other order is zero now: read so, the file is refused.
+  bytes.fill(0, sound.at("block0.page56"), sound.at("block0.page56") + pageSize);
+  expect(await looksAt(1000, "big")).toEqual([true, 81]);
+});
+
 test("the byte of a page's bit is where swapping the words puts it", () => {
   for (let page = 0; page < 256; page++) {
     const bytes = new Uint8Array(32);

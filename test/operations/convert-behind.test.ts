@@ -1,18 +1,7 @@
 /** One thread reads and hashes, another writes: the file is the same as if one did everything, and whatever fails is told. */
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { readDigests, readSealAlone } from "../../src/fixedram/seal.ts";
 import { checkSealed } from "../../src/fixedram/verify.ts";
 import { FixedRamOutput } from "../../src/operations/convert/outputs.ts";
@@ -20,18 +9,17 @@ import { pumpFile } from "../../src/operations/convert/pass.ts";
 import { BehindFile } from "../../src/operations/copy/behind-file.ts";
 import { openSnapshot } from "../../src/operations/open.ts";
 import { FileStore } from "../../src/storage/file-store.ts";
+import { nodeCalls } from "../../src/storage/system-calls.ts";
 import { TargetFile } from "../../src/storage/target-file.ts";
+import { writeFully } from "../../src/storage/write-fully.ts";
 import { WorkerPool } from "../../src/workers/pool.ts";
+import { type QueueMemory, QueueReader } from "../../src/workers/write-queue.ts";
 import { meta } from "../fixedram/sample.ts";
 import { PAGE, Recorder, read } from "../stream/helpers.ts";
+import { eachFolder } from "./folder.ts";
 import { contents, encode, failure, model, type Step, type Synthetic } from "./synthetic.ts";
 
-let folder = "";
-beforeEach(() => {
-  folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "fixedram-behind-"));
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
-const at = (name: string): string => join(folder, name);
+const { at, names } = eachFolder("behind");
 
 const pool = new WorkerPool({ size: 1 });
 afterAll(() => pool.close());
@@ -74,11 +62,15 @@ function zero(page: number): Step {
 
 const nothing = { onPages: () => {}, onVerified: () => {}, total: 0 };
 
-/** As convert does it. */
-async function pass(input: string, output: FixedRamOutput): Promise<void> {
+/** What `work` puts into an output, brought to its end as convert does it; nothing stays of one that fails. */
+async function ended(
+  input: string,
+  output: FixedRamOutput,
+  work: (store: FileStore) => Promise<unknown>,
+): Promise<void> {
   const store = FileStore.open(input);
   try {
-    await pumpFile(store, store.size, output.pieces ?? { piece: () => output.buffer }, output.events, {});
+    await work(store);
     await output.settle();
     await output.finish(meta);
   } catch (error) {
@@ -89,22 +81,21 @@ async function pass(input: string, output: FixedRamOutput): Promise<void> {
   }
 }
 
-async function copied(input: string, to: string, signal?: AbortSignal): Promise<void> {
+async function pass(input: string, output: FixedRamOutput, signal?: AbortSignal): Promise<void> {
+  const more = signal === undefined ? {} : { signal };
+  await ended(input, output, (store) =>
+    pumpFile(store, store.size, output.pieces ?? { piece: () => output.buffer }, output.events, more),
+  );
+}
+
+async function copied(input: string, to: string, signal?: AbortSignal, threads = pool): Promise<void> {
   await using snapshot = await openSnapshot(input);
-  const store = FileStore.open(input);
-  const output = new FixedRamOutput(TargetFile.create(to), null, pool);
-  try {
+  const output = new FixedRamOutput(TargetFile.create(to), null, threads);
+  await ended(input, output, async (store) => {
     const digests = snapshot.seal.seal === null ? null : await readDigests(store, snapshot.seal.seal);
     const source = { snapshot, digests, verifyPages: async () => Promise.reject(new Error("compared on the way")) };
     await output.copy(source, { ...nothing, ...(signal === undefined ? {} : { signal }) });
-    await output.settle();
-    await output.finish(meta);
-  } catch (error) {
-    await output.abort();
-    throw error;
-  } finally {
-    await store.close();
-  }
+  });
 }
 
 async function expectWhole(path: string): Promise<void> {
@@ -133,7 +124,7 @@ describe("a stream", () => {
     writeFileSync(at("in"), bytes.subarray(0, 9_000_000));
     const output = new FixedRamOutput(TargetFile.create(at("out.fram")), null, pool);
     expect(await failure(() => pass(at("in"), output))).toMatchObject({ code: "stream.cut" });
-    expect(readdirSync(folder)).toEqual(["in"]);
+    expect(names()).toEqual(["in"]);
   });
 
   test("in pieces of any size gives the events of the whole", async () => {
@@ -192,7 +183,7 @@ describe("a sealed file", () => {
     writeFileSync(file, bytes);
     const error = await failure(() => copied(file, at("c.fram")));
     expect(error).toMatchObject({ code: "seal.damaged-page", details: { block: "pc.ram", page: 600, path: file } });
-    expect(readdirSync(folder).sort()).toEqual(["a.fram", "b.fram", "in"]);
+    expect(names()).toEqual(["a.fram", "b.fram", "in"]);
   });
 
   test("a signal ends it, and then nobody writes any more", async () => {
@@ -202,10 +193,45 @@ describe("a sealed file", () => {
     const copying = copied(file, at("b.fram"), stop.signal);
     setImmediate(() => stop.abort(reason));
     await expect(copying).rejects.toBe(reason);
-    expect(readdirSync(folder).sort()).toEqual(["a.fram", "in"]);
+    expect(names()).toEqual(["a.fram", "in"]);
     // The thread is free for the next.
     await copied(file, at("b.fram"));
     await expectWhole(at("b.fram"));
+  });
+});
+
+describe("a disk that does not answer", () => {
+  /** In place of a thread: begins, and never writes anything. */
+  const hung = {
+    run: (_task: string, { queue }: { readonly queue: QueueMemory }) => {
+      const reader = new QueueReader(queue);
+      reader.begin();
+      return new Promise<void>((resolve) => {
+        const look = setInterval(() => {
+          if (new Int32Array(queue.words)[2] !== 2) return;
+          clearInterval(look);
+          resolve();
+        }, 5);
+      });
+    },
+  } as unknown as WorkerPool;
+  const reason = new Error("enough");
+
+  test("keeps no signal waiting while a snapshot is copied, and nothing stays", async () => {
+    writeFileSync(at("in"), encode(synthetic));
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(reason), 50);
+    await expect(copied(at("in"), at("b.fram"), stop.signal, hung)).rejects.toBe(reason);
+    expect(names()).toEqual(["in"]);
+  });
+
+  test("nor while a stream goes through", async () => {
+    writeFileSync(at("in"), encode(synthetic));
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(reason), 50);
+    const output = new FixedRamOutput(TargetFile.create(at("b.fram")), null, hung);
+    await expect(pass(at("in"), output, stop.signal)).rejects.toBe(reason);
+    expect(names()).toEqual(["in"]);
   });
 });
 
@@ -269,7 +295,10 @@ describe("the file that is written behind", () => {
   test.each(["put", "settle"])("a write that fails is told by %s, and as what it was", async (when) => {
     writeFileSync(at("out"), "");
     const fd = openSync(at("out"), "r");
-    const target = { shared: { fd, name: at("out") }, wrote: () => {}, abort: async () => {} };
+    const path = at("out");
+    // While the thread starts, writes go to the file directly.
+    const write = (bytes: Uint8Array, position: number) => writeFully({ calls: nodeCalls, fd, path }, bytes, position);
+    const target = { shared: { fd, name: path }, write, wrote: () => {}, abort: async () => {} };
     const file = BehindFile.over(target as unknown as TargetFile, pool);
     if (file === null) throw new Error("no thread");
     const error = await failure(async () => {

@@ -1,18 +1,6 @@
 /** Pages copied and compared by threads: the same result as one after the other, and damage is named. */
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { describe, expect, test } from "vitest";
 import type { Snapshot } from "../../src/containers/snapshot.ts";
 import { FixedRamAssembly } from "../../src/fixedram/assembly.ts";
 import type { Digests } from "../../src/fixedram/digest-sections.ts";
@@ -29,14 +17,10 @@ import { TargetFolder } from "../../src/storage/target-folder.ts";
 import { WorkerPool } from "../../src/workers/pool.ts";
 import { meta } from "../fixedram/sample.ts";
 import { PAGE } from "../stream/helpers.ts";
+import { eachFolder } from "./folder.ts";
 import { contents, encode, failure, model, type Step, type Synthetic } from "./synthetic.ts";
 
-let folder = "";
-beforeEach(() => {
-  folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "fixedram-parallel-"));
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
-const at = (name: string): string => join(folder, name);
+const { at, names } = eachFolder("parallel");
 
 /** Main RAM of 140 MiB: three jobs with 500 pages in each, neighbours and single ones; a ROM whose zero pages count. */
 const ramPages = 140 * 256;
@@ -185,7 +169,7 @@ describe("copying with threads", () => {
     patch(file, place + 209 * PAGE + 17, 1);
     const error = await failure(() => copy(file, at("again.fram"), digests));
     expect(error).toMatchObject({ code: "seal.damaged-page", details: { block: "pc.ram", page: 209, path: file } });
-    expect(readdirSync(folder).sort()).toEqual(["guest.fram", "old.stream"]);
+    expect(names()).toEqual(["guest.fram", "old.stream"]);
     // Nothing to compare with: it is copied as it is.
     await copy(file, at("again.fram"));
   });
@@ -206,7 +190,7 @@ describe("copying with threads", () => {
     const copying = copy(file, at("again.fram"), null, stop.signal);
     stop.abort(reason);
     await expect(copying).rejects.toBe(reason);
-    expect(readdirSync(folder).sort()).toEqual(["guest.fram", "old.stream"]);
+    expect(names()).toEqual(["guest.fram", "old.stream"]);
   });
 });
 

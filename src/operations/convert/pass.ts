@@ -115,6 +115,8 @@ export async function pump(
 
 /** Memory to read a file's pieces into, each used again only when it may be. */
 export interface PieceSource {
+  /** False: there will be none for a while yet. Default: always true. */
+  ready?(): boolean;
   piece(): Uint8Array;
 }
 
@@ -138,6 +140,10 @@ export async function pumpFile(
   onPlace?.(() => reader.itemOffset);
   while (!reader.complete) {
     const at = reader.position;
+    while (pieces.ready?.() === false) {
+      await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+    }
     const piece = pieces.piece();
     const length = Math.max(0, Math.min(wholeRecords(reader, piece.length), end - at));
     const count = length === 0 ? 0 : store.readSync(piece.subarray(0, length), at);

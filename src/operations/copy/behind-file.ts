@@ -11,6 +11,8 @@ const pieces = 8;
 const sideParts = 4;
 const sideBytes = 64 * 1024;
 const sideStart = pieces * pieceBytes;
+/** Milliseconds that a part is waited for at a stretch, while nothing else of this thread goes on. */
+const stretch = 20;
 
 /** Parts of the memory that are used in turn; each again only when what was put from it has been written. */
 class Parts {
@@ -19,6 +21,11 @@ class Parts {
 
   constructor(count: number) {
     this.#marks = new Float64Array(count);
+  }
+
+  /** Whether the next one may be used; waits a moment for it. */
+  ready(queue: WriteQueue): boolean {
+    return queue.reached(this.#marks[(this.#current + 1) % this.#marks.length] ?? 0, stretch);
   }
 
   /** The next one. */
@@ -64,6 +71,11 @@ export class BehindFile implements WritableFile {
 
   get shared(): TargetFile["shared"] {
     return this.#file.shared;
+  }
+
+  /** Whether {@link BehindFile.piece} will not wait; looked for a moment. @throws what a write failed with */
+  ready(): boolean {
+    return this.#settled || this.#pieces.ready(this.#queue);
   }
 
   /** Memory of {@link pieceBytes} to read into; what was written from the one before may be on its way still. */

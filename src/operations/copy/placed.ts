@@ -20,7 +20,7 @@ import {
   type CopyJob,
   type CopyMemory,
   type CopyResult,
-  run as copyPages,
+  copySteps,
   runFields,
 } from "../../workers/tasks/copy-pages.ts";
 import { eachJob, jobNodes, worthThreads } from "../parallel.ts";
@@ -101,7 +101,14 @@ export async function copyBehind(
       // Signals and timers get their turn.
       await new Promise((resolve) => setImmediate(resolve));
       signal?.throwIfAborted();
-      take(copyPages(input, { cancelled: () => false }, memory), more);
+      const steps = copySteps(input, memory);
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) {
+        // The disk is behind: a signal is not kept waiting for it.
+        await new Promise((resolve) => setImmediate(resolve));
+        signal?.throwIfAborted();
+      }
+      take(step.value, more);
     }
   });
   return true;

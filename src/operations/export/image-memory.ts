@@ -40,6 +40,10 @@ export class ImageMemory implements PlacedWriter, CopyMemory {
 
   adopt(): void {}
 
+  ready(): boolean {
+    return this.#behind.ready();
+  }
+
   piece(): Uint8Array {
     return this.#behind.piece();
   }

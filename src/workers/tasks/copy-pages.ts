@@ -40,18 +40,33 @@ export interface CopyResult {
 /** Where pages are read to, and how they get to the target from there. */
 export interface CopyMemory {
   readonly hasher: PageHasher;
-  /** A part of the hasher's region to read {@link pieceBytes} into. */
+  /** False: there will be no part for a while yet, and whoever can do something else meanwhile does. Default: always true. */
+  ready?(): boolean;
+  /** A part of the hasher's region to read {@link pieceBytes} into; waited for where there is none. */
   piece(): Uint8Array;
   /** @param bytes of that part, or others */
   write(bytes: Uint8Array, position: number): void;
 }
 
 /** Reads, compares with the seal it had, hashes and writes pages; zero pages are left out. */
-export function run(job: CopyJob, context: Pick<TaskContext, "cancelled">, memory?: CopyMemory): CopyResult {
-  const copier = new NodeCopier(job, memory ?? ownMemory(job));
+export function run(job: CopyJob, context: Pick<TaskContext, "cancelled">): CopyResult {
+  const steps = copySteps(job, ownMemory(job), context.cancelled);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same, which yields while the memory is not ready. */
+export function* copySteps(
+  job: CopyJob,
+  memory: CopyMemory,
+  cancelled: () => boolean = () => false,
+): Generator<void, CopyResult> {
+  const copier = new NodeCopier(job, memory);
   const nodes = Math.ceil(job.pages / nodePages);
-  for (let node = 0; node < nodes && !context.cancelled(); node++) {
-    if (!copier.node(node)) return { content: copier.content.bytes, damaged: node };
+  for (let node = 0; node < nodes && !cancelled(); node++) {
+    if (!(yield* copier.node(node))) return { content: copier.content.bytes, damaged: node };
   }
   copier.writeTable();
   return { content: copier.content.bytes, damaged: -1 };
@@ -92,7 +107,7 @@ class NodeCopier {
   }
 
   /** Returns false when the node is not as the source's seal says. */
-  node(node: number): boolean {
+  *node(node: number): Generator<void, boolean> {
     const { runs, pages, expected } = this.#job;
     const end = Math.min((node + 1) * nodePages, pages);
     for (;;) {
@@ -102,6 +117,7 @@ class NodeCopier {
       if (first >= end) break;
       const left = (runs[at + 1] ?? 0) - this.#done;
       const count = Math.min(left, end - first, this.#most);
+      while (this.#memory.ready?.() === false) yield;
       this.#piece(at, first, count);
       if (count === left) {
         this.#run++;
