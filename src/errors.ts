@@ -91,19 +91,31 @@ export class FixedramError extends Error {
   }
 }
 
-/** Wraps what Node's file and socket calls throw, so that the path and the system's own word (ENOSPC, EACCES) are kept. */
+/**
+ * Wraps what Node's file and socket calls throw, so that the path and the system's own word (ENOSPC, EACCES) are kept.
+ *
+ * @param doing what was tried, as the beginning of the message: `opening the file`
+ * @param hint where more is known than what goes for every such error
+ */
 export function systemError(error: unknown, path: string, doing: string, hint?: string): FixedramError {
   if (error instanceof FixedramError) return error;
   const errno = error as NodeJS.ErrnoException;
   const name = errno.code ?? "unknown";
   const code = systemCodes[name] ?? "system.io";
+  const advice = hint ?? hints[code];
   return new FixedramError(
     code,
     `${doing} failed: ${name}`,
-    { path, said: errno.message ?? String(error), ...(hint === undefined ? {} : { hint }) },
+    { path, said: errno.message ?? String(error), ...(advice === undefined ? {} : { hint: advice }) },
     { cause: error },
   );
 }
+
+const hints: Readonly<Record<string, string>> = {
+  "system.disk-full": "Free some space, or save to another filesystem.",
+  "system.permission": "Look at the permissions of that path, or run this as its owner.",
+  "system.not-found": "Look whether the name is right.",
+};
 
 const systemCodes: Readonly<Record<string, string>> = {
   ENOSPC: "system.disk-full",

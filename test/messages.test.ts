@@ -23,6 +23,7 @@ function fault({ kind, text }: Words): string | null {
     return /[.?!]$/.test(text) || command.test(text) ? null : "a hint ends with a full stop, or with a command";
   }
   if (/^[A-Z]/.test(text) && !hasName(text)) return "begins with a capital that is no name's";
+  if (kind === "beginning") return null;
   const several = /[.?!]\)? +[A-Z\0]/.test(text);
   if (several) return /[.?!\0]$/.test(text) ? null : "several sentences, the last without its full stop";
   return /(?<!\.\.)\.$/.test(text) ? "one sentence with a full stop" : null;

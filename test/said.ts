@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 
-export type Kind = "message" | "hint" | "phrase";
+/** `beginning`: of a message, what a function of its own puts before other words. */
+export type Kind = "message" | "hint" | "phrase" | "beginning";
 
 /** A text as it may come out; what is not known before it runs is {@link hole}. */
 export interface Words {
@@ -122,7 +123,14 @@ export class Said {
     for (const [i, { expression, literal }] of node.templateSpans.entries()) {
       const first = i === 0 && node.head.text === "";
       const last = i === node.templateSpans.length - 1 && literal.text === "";
-      const inner = first || last ? this.#texts(expression, first && last ? kind : null, depth + 1) : unknown;
+      const inner =
+        first || last
+          ? this.#texts(
+              expression,
+              first && last ? kind : first && kind !== "hint" && kind !== null ? "beginning" : null,
+              depth + 1,
+            )
+          : unknown;
       all = first ? (inner.length === 0 ? unknown : inner) : joined(all, inner.length === 0 ? unknown : inner);
       if (literal.text !== "") all = joined(all, [literal.text]);
     }

@@ -45,7 +45,7 @@ export class Invocation {
   word(index: number): string {
     const word = this.#given.words[index];
     if (word === undefined) throw new FixedramError("usage.missing-argument", "an argument is missing");
-    if (word === "") throw new FixedramError("usage.empty", `${this.definition.arguments[index]?.name} is empty`);
+    if (word === "") throw empty(this.definition.arguments[index]?.name ?? "");
     return word;
   }
 
@@ -60,7 +60,7 @@ export class Invocation {
 
   text(name: string): string | undefined {
     const value = this.#given.options[name];
-    if (value === "") throw new FixedramError("usage.empty", `--${name} is empty`);
+    if (value === "") throw empty(`--${name}`);
     return typeof value === "string" ? value : undefined;
   }
 
@@ -152,3 +152,9 @@ export function badChoice(what: string, found: string, choices: readonly string[
 
 /** A command's own part: does it, answers, and gives the exit code. */
 export type Run = (invocation: Invocation) => Promise<number>;
+
+function empty(name: string): FixedramError {
+  return new FixedramError("usage.empty", `${name} is empty`, {
+    hint: "Often a variable of the shell's that is not set: give a real value.",
+  });
+}

@@ -26,7 +26,7 @@ export function openEvents(path: string, file: string): Events {
     const access = there?.isFIFO() === true ? constants.O_RDWR : constants.O_WRONLY | constants.O_CREAT;
     fd = openSync(path, access | constants.O_NONBLOCK, 0o600);
   } catch (error) {
-    throw systemError(error, path, "Opening the file for events");
+    throw systemError(error, path, "opening the file for events");
   }
   try {
     const stat = fstatSync(fd);
@@ -34,7 +34,7 @@ export function openEvents(path: string, file: string): Events {
     if (stat.isFile()) ftruncateSync(fd, 0);
   } catch (error) {
     closeSync(fd);
-    throw systemError(error, path, "Opening the file for events");
+    throw systemError(error, path, "opening the file for events");
   }
   return new Lines(fd);
 }

@@ -100,7 +100,8 @@ function printVersion(json: boolean): number {
 function watchOutputs(): void {
   process.stderr.on("error", () => undefined);
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") return;
+    // Whoever writes a stream there listens too, and says it better.
+    if (error.code === "EPIPE" || process.stdout.listenerCount("error") > 1) return;
     process.stderr.write(`error: the answer could not be written: ${error.code ?? error.message}\n`);
     process.once("exit", () => {
       process.exitCode = ExitCode.system;

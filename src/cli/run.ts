@@ -97,7 +97,7 @@ function parse(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return null;
-    throw usageError(error, command);
+    throw usageError(error, command, head);
   }
   return meant;
 }

@@ -7,8 +7,8 @@ import type { ConvertCall, GdbCall } from "./operations.ts";
 /** `fixedram convert` with `-` for this process's own standard input and output. */
 export async function convertHere(call: ConvertCall): Promise<ConvertResult> {
   const { input, output, xml, ...rest } = call;
-  if (input === "-") refuseTerminal(process.stdin.isTTY, "Standard input", "qemu ... | fixedram convert - OUT.fram");
-  if (output === "-") refuseTerminal(process.stdout.isTTY, "Standard output", "fixedram convert IN - | ...");
+  if (input === "-") refuseTerminal(process.stdin.isTTY, "standard input", "qemu ... | fixedram convert - OUT.fram");
+  if (output === "-") refuseTerminal(process.stdout.isTTY, "standard output", "fixedram convert IN - | ...");
   const definition = xml === undefined ? {} : { xml: readXml(xml) };
   try {
     return await convert({
@@ -26,7 +26,7 @@ export async function convertHere(call: ConvertCall): Promise<ConvertResult> {
 /** `fixedram gdb`, with --stdio on this process's own standard input and output. */
 export async function gdbHere({ stdio, ...call }: GdbCall): Promise<GdbResult> {
   if (!stdio) return await gdb(call);
-  refuseTerminal(process.stdin.isTTY, "Standard input", "target remote | fixedram gdb FILE --stdio");
+  refuseTerminal(process.stdin.isTTY, "standard input", "target remote | fixedram gdb FILE --stdio");
   try {
     return await gdb({ ...call, stdio: { input: process.stdin, output: process.stdout } });
   } finally {
@@ -45,6 +45,6 @@ function readXml(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw systemError(error, path, "Reading the domain's definition");
+    throw systemError(error, path, "reading the domain's definition");
   }
 }

@@ -2,8 +2,12 @@ import type { CommanderError } from "commander";
 import { FixedramError } from "../errors.ts";
 import { commands } from "./definitions/index.ts";
 
-/** The parser's complaint in our words, with what was probably meant. */
-export function usageError(error: CommanderError, command: string | null): FixedramError {
+/**
+ * The parser's complaint in our words, with what was probably meant.
+ *
+ * @param words the command line, for what the complaint does not name
+ */
+export function usageError(error: CommanderError, command: string | null, words: readonly string[]): FixedramError {
   const quoted = [...error.message.matchAll(/'([^']*)'/g)].map((match) => match[1] ?? "");
   const meant = /\(Did you mean (?:one of )?(.*?)\?\)/s.exec(error.message)?.[1];
   const help = command === null ? "fixedram --help" : `fixedram ${command} --help`;
@@ -29,6 +33,12 @@ export function usageError(error: CommanderError, command: string | null): Fixed
     case "commander.excessArguments":
       return new FixedramError("usage.extra-argument", `there are more arguments than ${program(command)} takes`, {
         hint: command === "resume" ? "A QEMU command stands after --: fixedram resume FILE -- QEMU-COMMAND ..." : hint,
+      });
+    // `help` with a name that it does not know.
+    case "commander.help":
+      return new FixedramError("usage.unknown-command", `there is no command ${words[1] ?? ""}`, {
+        hint,
+        expected: commands.map((known) => known.name).join(", "),
       });
     default:
       return new FixedramError("usage.wrong", error.message.replace(/^error: /, ""), { hint });

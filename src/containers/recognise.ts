@@ -99,13 +99,13 @@ export function refusal(found: Recognised, head: Uint8Array): FixedramError | nu
         "It may be a save that was not finished (its head is written last), or bare memory, which cannot be resumed.",
       );
     case "text":
-      return error("file.unknown-format", "this is text, not a snapshot", "text", null);
+      return error("file.unknown-format", "this is text, not a snapshot", "text", "Give the snapshot itself.");
     case "unknown":
       return error(
         "file.unknown-format",
         "the file is of no format that is known",
         Array.from(head.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" "),
-        null,
+        "Give the snapshot itself; if it is one, its beginning is damaged: fetch it again.",
       );
   }
 }

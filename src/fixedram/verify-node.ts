@@ -129,7 +129,7 @@ export class NodeCheck {
         continue;
       }
       const offset = sealed.pagesOffset + page * sealed.pageSize;
-      const zeros = sameBytes(here, zero) ? ": there are only zeros in its place" : "";
+      const zeros = sameBytes(here, zero) ? "; only zeros are there" : "";
       const message = `a page is not as it was sealed${damaged === "either" ? ", or its digest is not" : ""}${zeros}`;
       this.#problems.add({
         code: "seal.damaged-page",

@@ -107,7 +107,7 @@ async function servePort(target: GdbTarget, options: GdbOptions, totals: Totals,
     await new Promise<void>((resolve, reject) => {
       const stop = () => reject(signal?.reason);
       signal?.addEventListener("abort", stop, { once: true });
-      server.on("error", (error) => reject(systemError(error, address, "Waiting for gdb")));
+      server.on("error", (error) => reject(systemError(error, address, "waiting for gdb")));
       server.on("connection", (socket) => {
         if (current !== null) return void socket.destroy();
         current = socket;
@@ -136,7 +136,7 @@ async function servePort(target: GdbTarget, options: GdbOptions, totals: Totals,
 function listen(server: Server, port: number): Promise<{ readonly port: number }> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(error.code === "EADDRINUSE" ? inUse(port) : systemError(error, `${loopback}:${port}`, "Opening the port")),
+      reject(error.code === "EADDRINUSE" ? inUse(port) : systemError(error, `${loopback}:${port}`, "opening the port")),
     );
     server.listen(port, loopback, () => {
       const address = server.address();

@@ -90,9 +90,13 @@ async function repairFile(file: InPlaceFile, options: RepairOptions): Promise<Re
   }
 }
 
+/** Another file, which nothing could make a snapshot of: that is to be said, not that it is damaged. */
+const noSnapshot = /^file\.(?:other-format|unknown-format|compressed|not-regular)$/;
+
 /** Where the stream ends if its vmdesc is left away. @throws `seal.not-repairable` when that does not make the file whole */
 async function wholeWithoutVmdesc(file: InPlaceFile, error: unknown): Promise<number> {
   if (!(error instanceof FixedramError) || !/^(stream|file)\./.test(error.code)) throw error;
+  if (noSnapshot.test(error.code)) throw error;
   // A seal knows what the file's bytes were: nothing is cut off one.
   const seal = await readSealAlone(file).catch((problem: unknown) => {
     if (problem instanceof FixedramError) return problem;

@@ -55,7 +55,7 @@ export class FileStore implements Store {
         throw error;
       }
     } catch (error) {
-      throw systemError(error, name, "Opening the file", hintOf(error));
+      throw systemError(error, name, "opening the file", hintOf(error));
     }
   }
 
@@ -69,7 +69,7 @@ export class FileStore implements Store {
         done += count;
       }
     } catch (error) {
-      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+      throw systemError(error, this.name, `reading at byte ${position + done}`);
     }
     return done;
   };
@@ -98,7 +98,7 @@ export class FileStore implements Store {
     try {
       if (length > 0) done = this.#calls.readvSync(this.fd, group, position);
     } catch (error) {
-      throw systemError(error, this.name, `Reading at byte ${position}`);
+      throw systemError(error, this.name, `reading at byte ${position}`);
     }
     // After a short read, rare but for the end of the file, the rest is read target by target.
     let start = 0;
@@ -126,7 +126,7 @@ export class FileStore implements Store {
       try {
         count = await this.#calls.readv(this.fd, group, position + done);
       } catch (error) {
-        throw systemError(error, this.name, `Reading at byte ${position + done}`);
+        throw systemError(error, this.name, `reading at byte ${position + done}`);
       }
       // Its rest, after a short read, is found in the cache or not at all.
       if (count < length) return done + this.#readGroup(group, length, position + done);
@@ -146,7 +146,7 @@ export class FileStore implements Store {
       }
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+      throw systemError(error, this.name, `reading at byte ${position + done}`);
     }
     return done;
   }
@@ -159,9 +159,9 @@ export class FileStore implements Store {
 }
 
 function hintOf(error: unknown): string | undefined {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return "Look whether the name is right.";
-  return code === "EACCES" ? "Snapshots are for their owner alone: run this as that user, or as root." : undefined;
+  return (error as NodeJS.ErrnoException).code === "EACCES"
+    ? "Snapshots are for their owner alone: run this as that user, or as root."
+    : undefined;
 }
 
 /** What a path leads to, in the words used to a person; null for a regular file. */

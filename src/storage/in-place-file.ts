@@ -34,7 +34,7 @@ export class InPlaceFile implements Store {
       if (kind !== null) throw notRegular(path, `a ${kind}`);
       return new InPlaceFile(path, calls.openSync(path, constants.O_RDWR | constants.O_NONBLOCK), calls);
     } catch (error) {
-      throw systemError(error, path, "Opening the file to write to it");
+      throw systemError(error, path, "opening the file to write to it");
     }
   }
 
@@ -62,7 +62,7 @@ export class InPlaceFile implements Store {
         done += count;
       }
     } catch (error) {
-      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+      throw systemError(error, this.name, `reading at byte ${position + done}`);
     }
     return done;
   };
@@ -82,7 +82,7 @@ export class InPlaceFile implements Store {
       }
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw systemError(error, this.name, `Reading at byte ${position + done}`);
+      throw systemError(error, this.name, `reading at byte ${position + done}`);
     }
     return done;
   }
@@ -97,7 +97,7 @@ export class InPlaceFile implements Store {
         done += count;
       }
     } catch (error) {
-      throw systemError(error, this.name, `Writing at byte ${position + done}`);
+      throw systemError(error, this.name, `writing at byte ${position + done}`);
     }
   }
 
@@ -106,7 +106,7 @@ export class InPlaceFile implements Store {
     try {
       this.#calls.ftruncateSync(this.#fd, size);
     } catch (error) {
-      throw systemError(error, this.name, "Setting the file's size");
+      throw systemError(error, this.name, "setting the file's size");
     }
   }
 
@@ -115,7 +115,7 @@ export class InPlaceFile implements Store {
     try {
       await this.#calls.fsync(this.#fd);
     } catch (error) {
-      throw systemError(error, this.name, "Bringing the file to disk");
+      throw systemError(error, this.name, "bringing the file to disk");
     }
   }
 

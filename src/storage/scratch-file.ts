@@ -35,7 +35,7 @@ export class ScratchFile implements Store {
       calls.unlinkSync(path);
       return new ScratchFile(path, fd, calls);
     } catch (error) {
-      throw systemError(error, path, "Making a temporary file", "Set TMPDIR to a folder with space on a disk.");
+      throw systemError(error, path, "making a temporary file", "Set TMPDIR to a folder with space on a disk.");
     }
   }
 
@@ -54,7 +54,7 @@ export class ScratchFile implements Store {
       throw systemError(
         error,
         this.name,
-        "Writing to the temporary file",
+        "writing to the temporary file",
         "Set TMPDIR to a folder with more space on a disk.",
       );
     }
@@ -70,7 +70,7 @@ export class ScratchFile implements Store {
         done += count;
       }
     } catch (error) {
-      throw systemError(error, this.name, "Reading the temporary file");
+      throw systemError(error, this.name, "reading the temporary file");
     }
     return done;
   };

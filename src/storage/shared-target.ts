@@ -41,7 +41,7 @@ export class SharedTarget {
     try {
       fd = calls.openSync(path, flags);
     } catch (error) {
-      throw systemError(error, path, "Opening the temporary file in another thread");
+      throw systemError(error, path, "opening the temporary file in another thread");
     }
     const stat = calls.fstatSync(fd, { bigint: true });
     if (String(stat.dev) !== identity.dev || String(stat.ino) !== identity.ino) {
@@ -74,7 +74,7 @@ export class SharedTarget {
         done += count;
       }
     } catch (error) {
-      throw systemError(error, path, `Reading back at byte ${position + done}`);
+      throw systemError(error, path, `reading back at byte ${position + done}`);
     }
     return done;
   }

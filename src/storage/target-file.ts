@@ -4,7 +4,7 @@ import { type FixedramError, systemError } from "../errors.ts";
 import type { TargetIdentity } from "./shared-target.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 import { inspectTarget, partialPath, type TargetPlace } from "./target-path.ts";
-import { spaceHint, type WriteTarget, writeFully, writevFully } from "./write-fully.ts";
+import { type WriteTarget, writeFully, writevFully } from "./write-fully.ts";
 
 /**
  * Bytes after which the disk is set to work. Left to itself the system keeps gigabytes in memory, and the disk stands idle
@@ -60,7 +60,7 @@ export class TargetFile {
     try {
       return new TargetFile(place, partial, calls.openSync(partial, flags, 0o600), calls);
     } catch (error) {
-      throw systemError(error, partial, "Making the temporary file beside the target");
+      throw systemError(error, partial, "making the temporary file beside the target");
     }
   }
 
@@ -85,7 +85,7 @@ export class TargetFile {
     try {
       this.#calls.fchownSync(this.fd, uid, gid);
     } catch (error) {
-      throw this.#failed(error, "Giving the file to QEMU's user");
+      throw this.#failed(error, "giving the file to QEMU's user");
     }
   }
 
@@ -99,7 +99,7 @@ export class TargetFile {
         done += count;
       }
     } catch (error) {
-      throw this.#failed(error, `Reading back at byte ${position + done}`);
+      throw this.#failed(error, `reading back at byte ${position + done}`);
     }
     return done;
   }
@@ -109,7 +109,7 @@ export class TargetFile {
     try {
       this.#calls.ftruncateSync(this.fd, size);
     } catch (error) {
-      throw this.#failed(error, "Setting the file's size");
+      throw this.#failed(error, "setting the file's size");
     }
   }
 
@@ -127,7 +127,7 @@ export class TargetFile {
       if (this.#pushFailure !== null) throw this.#pushFailure;
       await this.#calls.fsync(this.fd);
     } catch (error) {
-      throw this.#failed(error, "Bringing the file to disk");
+      throw this.#failed(error, "bringing the file to disk");
     }
   }
 
@@ -150,7 +150,7 @@ export class TargetFile {
     try {
       this.#calls.renameSync(this.partial, this.place.path);
     } catch (error) {
-      throw systemError(error, this.place.path, "Giving the file its final name");
+      throw systemError(error, this.place.path, "giving the file its final name");
     }
     this.#state = "renamed";
   }
@@ -165,7 +165,7 @@ export class TargetFile {
         this.#calls.closeSync(fd);
       }
     } catch (error) {
-      throw systemError(error, folder, "Bringing the folder to disk");
+      throw systemError(error, folder, "bringing the folder to disk");
     }
   }
 
@@ -230,7 +230,7 @@ export class TargetFile {
   }
 
   #failed(error: unknown, doing: string): FixedramError {
-    return systemError(error, this.partial, doing, spaceHint(error));
+    return systemError(error, this.partial, doing);
   }
 }
 

@@ -33,7 +33,7 @@ export class TargetFolder {
     try {
       calls.mkdirSync(partial, 0o700);
     } catch (error) {
-      throw systemError(error, partial, "Making the temporary folder beside the target");
+      throw systemError(error, partial, "making the temporary folder beside the target");
     }
     return new TargetFolder(place, partial, calls);
   }
@@ -60,7 +60,7 @@ export class TargetFolder {
     try {
       this.#calls.renameSync(this.#partial, this.place.path);
     } catch (error) {
-      throw systemError(error, this.place.path, "Giving the folder its final name");
+      throw systemError(error, this.place.path, "giving the folder its final name");
     }
     this.#open = false;
     await syncFolder(this.place.folder, this.#calls);
@@ -117,6 +117,6 @@ async function syncFolder(folder: string, calls: FileSystemCalls): Promise<void>
       calls.closeSync(fd);
     }
   } catch (error) {
-    throw systemError(error, folder, "Bringing the folder to disk");
+    throw systemError(error, folder, "bringing the folder to disk");
   }
 }

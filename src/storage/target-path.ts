@@ -85,7 +85,7 @@ function requireFolder(folder: string, asked: string, calls: FileSystemCalls): v
     if (calls.statSync(folder).isDirectory()) return;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code !== "ENOENT" && code !== "ENOTDIR") throw systemError(error, folder, "Looking at the target's folder");
+    if (code !== "ENOENT" && code !== "ENOTDIR") throw systemError(error, folder, "looking at the target's folder");
     missing = code === "ENOENT";
   }
   const what = missing ? "the target's folder does not exist" : "the target's folder is a file";
@@ -102,7 +102,7 @@ function existingFile(path: string, asked: string, calls: FileSystemCalls): Targ
     stat = calls.lstatSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw systemError(error, asked, "Looking at the target");
+    throw systemError(error, asked, "looking at the target");
   }
   const kind = kindOfFile(stat);
   if (kind === null) return { size: stat.size, mtime: stat.mtime };

@@ -59,13 +59,7 @@ function writeGroup(target: WriteTarget, group: readonly Uint8Array[], position:
 }
 
 export function writeError(error: unknown, path: string, position: number): FixedramError {
-  return systemError(error, path, `Writing at byte ${position}`, spaceHint(error));
-}
-
-/** What to do when a disk is full; undefined: it is not that. */
-export function spaceHint(error: unknown): string | undefined {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === "ENOSPC" || code === "EDQUOT" ? "Free some space, or save to another filesystem." : undefined;
+  return systemError(error, path, `writing at byte ${position}`);
 }
 
 function noProgress(path: string, offset: number): FixedramError {

@@ -42,7 +42,7 @@ export class BlockListReader {
   readonly step: Step = (_buf, view, off) => {
     const core = this.#core;
     const word = getU64(view, off);
-    if (word === Number.POSITIVE_INFINITY) throw this.#tooLarge("The RAM total", 0);
+    if (word === Number.POSITIVE_INFINITY) throw this.#tooLarge("the RAM total", 0);
     const flags = view.getUint32(off + 4) & (this.#shape.pageSize - 1);
     if (flags !== RamFlag.memSize) {
       throw core.error("stream.no-block-list", "the RAM section does not begin with its block list", {
@@ -88,7 +88,7 @@ export class BlockListReader {
     let guestAddress: number | null = null;
     if (this.#shape.ignoreShared) {
       guestAddress = getU64(view, off + at);
-      if (guestAddress === Number.POSITIVE_INFINITY) throw this.#tooLarge("A guest address", at);
+      if (guestAddress === Number.POSITIVE_INFINITY) throw this.#tooLarge("a guest address", at);
       at += 8;
     }
     const mapped = this.#shape.mapped ? this.#mappedHeader(view, off, at, name, length) : null;
@@ -140,7 +140,7 @@ export class BlockListReader {
     }
     const pagesEnd = pagesOffset + length;
     if (!Number.isSafeInteger(pagesEnd) || !Number.isSafeInteger(bitmapOffset)) {
-      throw this.#tooLarge("A mapped-ram offset", at + 12);
+      throw this.#tooLarge("a mapped-ram offset", at + 12);
     }
     // QEMU 11 gives a shared block that is left out no place at all: the next entry follows.
     const leftOut = this.#shape.ignoreShared && bitmapOffset === 0 && pagesOffset === 0;

@@ -67,7 +67,7 @@ export class PageReader {
     try {
       got = readvSync(file.fd, views, offset);
     } catch (error) {
-      throw systemError(error, file.name, `Reading at byte ${offset}`);
+      throw systemError(error, file.name, `reading at byte ${offset}`);
     }
     // A short read is rare: what is not whole is read again.
     if (got === whole) return;
@@ -87,7 +87,7 @@ export function readFully(file: SharedFile, target: Uint8Array, position: number
     try {
       count = readSync(file.fd, target, done, target.length - done, position + done);
     } catch (error) {
-      throw systemError(error, file.name, `Reading at byte ${position + done}`);
+      throw systemError(error, file.name, `reading at byte ${position + done}`);
     }
     if (count === 0) {
       throw new FixedramError("file.truncated", "the file ends among its pages", {

@@ -28,6 +28,14 @@ describe("what is wrong with the command line is said in our words, with what wa
         try: fixedram --help shows what there is.
       "
     `));
+  test("help on an unknown command", async () =>
+    expect(await complaint("help", "frobnicate")).toMatchInlineSnapshot(`
+      "
+      error: there is no command frobnicate [usage.unknown-command]
+        expected: (every command)
+        try: fixedram --help shows what there is.
+      "
+    `));
   test("no command", async () =>
     expect(await complaint()).toMatchInlineSnapshot(`
       "
@@ -68,16 +76,18 @@ describe("what is wrong with the command line is said in our words, with what wa
   `));
   test("an empty value", async () =>
     expect(await complaint("save", "x", "--qmp", "")).toMatchInlineSnapshot(`
-    "
-    error: --qmp is empty [usage.empty]
-    "
-  `));
+      "
+      error: --qmp is empty [usage.empty]
+        try: Often a variable of the shell's that is not set: give a real value.
+      "
+    `));
   test("an empty argument", async () =>
     expect(await complaint("info", "")).toMatchInlineSnapshot(`
-    "
-    error: FILE is empty [usage.empty]
-    "
-  `));
+      "
+      error: FILE is empty [usage.empty]
+        try: Often a variable of the shell's that is not set: give a real value.
+      "
+    `));
   test("too many arguments", async () =>
     expect(await complaint("info", "a", "b")).toMatchInlineSnapshot(`
     "
@@ -209,7 +219,11 @@ test("--json after -- is QEMU's, not ours", async () => {
 test("what the parser complains about in words we do not know is passed on", async () => {
   const { CommanderError } = await import("commander");
   const { usageError } = await import("../../src/cli/usage.ts");
-  const error = usageError(new CommanderError(1, "commander.conflictingOption", "error: these two do not go"), "save");
+  const error = usageError(
+    new CommanderError(1, "commander.conflictingOption", "error: these two do not go"),
+    "save",
+    [],
+  );
   expect(error.toJSON()).toEqual({
     code: "usage.wrong",
     message: "these two do not go",

@@ -48,6 +48,15 @@ describe("repair", () => {
     }
   });
 
+  it("names what is no snapshot, and does not call it damaged", async () => {
+    for (const content of ["hello\n", "QFI\xfb", "\x7fELF\x02"]) {
+      fs.writeFileSync(file, content, "latin1");
+      const error = await repair({ file }).catch((each: unknown) => each);
+      expect(error).toMatchObject({ code: expect.stringMatching(/^file\.(?:unknown|other)-format$/) });
+      expect(fs.readFileSync(file, "latin1")).toBe(content);
+    }
+  });
+
   it("takes half a seal away, and the file can be sealed anew", async () => {
     const { streamEnd } = await write(meta);
     fs.truncateSync(file, fs.statSync(file).size - 128);

@@ -221,7 +221,7 @@ function byteSink(output: NodeJS.WritableStream | WritableStreamLike): ByteSink 
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => {
-        const fail = (error: unknown) => reject(systemError(error, "standard output", "Writing the stream"));
+        const fail = (error: unknown) => reject(systemError(error, "standard output", "writing the stream"));
         if (failure !== null) fail(failure);
         else
           output.write(bytes, (error) => {

@@ -40,7 +40,7 @@ export async function readWorkingSet(path: string, key: string, { map }: Pages):
     const got = await store.read(bytes, 0);
     return decodeWorkingSet(new TextDecoder().decode(bytes.subarray(0, got)), key, map.blocks);
   } catch (error) {
-    throw withPath(systemError(error, path, "Reading the working set"), path);
+    throw withPath(systemError(error, path, "reading the working set"), path);
   } finally {
     await store.close();
   }

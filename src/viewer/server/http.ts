@@ -126,7 +126,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
 async function sendAsset(response: ServerResponse, name: string): Promise<void> {
   const file = assetFile(name);
   const bytes = await readFile(file).catch((error: unknown) => {
-    throw systemError(error, file, "Reading a part of the viewer", "Build it: script/setup.");
+    throw systemError(error, file, "reading a part of the viewer", "Build it: script/setup.");
   });
   response.writeHead(200, { "content-type": types[extname(name)] ?? "application/octet-stream" });
   response.end(bytes);
@@ -139,5 +139,5 @@ function cannotListen(error: NodeJS.ErrnoException, host: string, port: number):
       hint: "Give another one: --listen 127.0.0.1:PORT. Without --listen a free one is taken.",
     });
   }
-  return systemError(error, `${host}:${port}`, "Listening");
+  return systemError(error, `${host}:${port}`, "listening");
 }

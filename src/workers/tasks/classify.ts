@@ -43,6 +43,6 @@ function readHere(file: ClassifyInput["files"][number] | undefined, into: Uint8A
   try {
     return readSync(file.fd, into, 0, into.length, position);
   } catch (error) {
-    throw systemError(error, file.name, `Reading at byte ${position}`);
+    throw systemError(error, file.name, `reading at byte ${position}`);
   }
 }

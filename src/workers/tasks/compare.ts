@@ -43,7 +43,7 @@ function readWhole(file: Descriptor | undefined, bytes: Uint8Array, at: number, 
       done += count;
     }
   } catch (error) {
-    throw systemError(error, file.name, `Reading at byte ${from + done}`);
+    throw systemError(error, file.name, `reading at byte ${from + done}`);
   }
 }
 

@@ -198,6 +198,6 @@ function writeFully({ fd, name }: SharedFile, bytes: Uint8Array, position: numbe
       done += count;
     }
   } catch (error) {
-    throw systemError(error, name, `Writing at byte ${position + done}`);
+    throw systemError(error, name, `writing at byte ${position + done}`);
   }
 }

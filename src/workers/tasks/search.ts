@@ -43,6 +43,6 @@ function readWhole(file: Descriptor | undefined, { position, target }: Read): vo
       done += count;
     }
   } catch (error) {
-    throw systemError(error, file.name, `Reading at byte ${position + done}`);
+    throw systemError(error, file.name, `reading at byte ${position + done}`);
   }
 }

@@ -127,7 +127,7 @@ class Channel implements MultifdEvents {
       // A QEMU that died with something of ours unread: an end like any other.
       socket.on("error", (error: NodeJS.ErrnoException) =>
         this.#guarded(() => {
-          if (error.code !== "ECONNRESET") throw systemError(error, "multifd channel", "Receiving from QEMU");
+          if (error.code !== "ECONNRESET") throw systemError(error, "multifd channel", "receiving from QEMU");
           this.#end(this.#control.whole);
         }),
       );
@@ -221,7 +221,7 @@ class Channel implements MultifdEvents {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN" || code === "ECONNRESET") return 0;
-      throw systemError(error, "multifd channel", "Receiving from QEMU");
+      throw systemError(error, "multifd channel", "receiving from QEMU");
     }
   }
 
