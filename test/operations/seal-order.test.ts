@@ -186,6 +186,15 @@ describe("a mapped-ram file of a big-endian host", () => {
     expect((await info(file, { bigEndian: true })).bitmapOrder).toBe("big");
   });
 
+  test("a cut vmdesc is cut off it as off any other", async () => {
+    const file = write("big", "big");
+    truncateSync(file, statSync(file).size - 5);
+    const { repaired, sizes } = await repair({ file });
+    expect([repaired, sizes.after]).toEqual(["vmdesc", readFileSync(file).length]);
+    expect(await verify({ file, bigEndian: true })).toMatchObject({ ok: true });
+    expect(await seal({ file, bigEndian: true })).toMatchObject({ bigEndian: true });
+  });
+
   test("half a seal is taken away, and it is resumed in the order that one says", async () => {
     const file = write("big", "big");
     const { size } = statSync(file);
