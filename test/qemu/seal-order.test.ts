@@ -26,7 +26,7 @@ import {
 } from "./harness/index.ts";
 import { lazily } from "./support/lazy.ts";
 import { type MappedWish, writeMapped } from "./support/mapped.ts";
-import { expectWell, loadStock, refused, resume } from "./support/steps.ts";
+import { expectWell, loadStock, long, refused, resume } from "./support/steps.ts";
 
 async function answer<T>(...args: readonly string[]): Promise<T> {
   const run = await fixedram([...args, "--json"]);
@@ -88,14 +88,21 @@ async function goesOn(loaded: Guest, before: Parameters<typeof expectWell>[1]): 
 
 const multifd = { capabilities: ["multifd"], parameters: { "multifd-channels": 2 } };
 const unlooked = { "zero-page-detection": "none" };
-const kinds: readonly { name: string; wish: MappedWish; options?: Partial<GuestOptions>; zeros?: boolean }[] = [
+const kinds: readonly {
+  name: string;
+  wish: MappedWish;
+  options?: Partial<GuestOptions>;
+  zeros?: boolean;
+  long?: boolean;
+}[] = [
   { name: "plain, stopped", wish: { stop: true } },
   { name: "multifd", wish: multifd },
   { name: "live, with stale pages", wish: { rounds: 3 } },
-  { name: "live, multifd", wish: { ...multifd, rounds: 2 }, options: { machine: "pc-q35-9.0" } },
+  { name: "live, multifd", wish: { ...multifd, rounds: 2 }, options: { machine: "pc-q35-9.0" }, long: true },
   {
     name: "zero pages looked for by the main thread",
     wish: { ...multifd, parameters: { ...multifd.parameters, "zero-page-detection": "legacy" } },
+    long: true,
   },
   { name: "zero pages not looked for", wish: { stop: true, parameters: unlooked }, zeros: true },
   {
@@ -106,7 +113,7 @@ const kinds: readonly { name: string; wish: MappedWish; options?: Partial<GuestO
 ];
 
 describe.skipIf(!hasQemu("new"))("files that QEMU writes", () => {
-  test.each(kinds)(
+  test.each(kinds.filter((kind) => long || kind.long !== true))(
     "$name: refused in the other order, never in their own",
     async ({ wish, options, zeros = false }) => {
       const { file } = await mapped(wish, options);
