@@ -3,6 +3,7 @@ import type { Snapshot } from "../../containers/snapshot.ts";
 import { FixedramError } from "../../errors.ts";
 import { PageCheck } from "../../fixedram/page-check.ts";
 import type { RamBlock } from "../../pages/block.ts";
+import { dataBytes } from "../../pages/count.ts";
 import type { PageMap } from "../../pages/map.ts";
 import type { PageSource } from "../../postcopy/pages.ts";
 import { type FileIdentity, FileStore } from "../../storage/file-store.ts";
@@ -55,6 +56,7 @@ export class ServedFile implements PageSource {
   /** For a file that is changed while it is served; made beforehand, from what was right then. */
   readonly #spare: PageCheck | null;
   #changed = false;
+  #bytes: Promise<number> | null = null;
 
   private constructor(snapshot: Snapshot, store: FileStore, check: PageCheck | null, spare: PageCheck | null) {
     this.snapshot = snapshot;
@@ -83,6 +85,12 @@ export class ServedFile implements PageSource {
       await store.close();
       throw error;
     }
+  }
+
+  /** Bytes of all pages with data: counted once, for every guest needs it before it runs. */
+  get bytes(): Promise<number> {
+    this.#bytes ??= dataBytes(this.map);
+    return this.#bytes;
   }
 
   readNow(views: readonly Uint8Array[], store: number, offset: number, block: RamBlock, page: number): void {

@@ -58,6 +58,7 @@ class Server {
     this.#opened.then(
       (opened) => {
         say({ say: "opened" });
+        void opened.bytes;
         // Threads take as long to start as a QEMU does.
         for (let i = 1; i < Math.min(file.guests, file.threads); i++) this.#helpers.push(new Helper(file));
         if (file.warm !== null) void warmWorkingSet(opened, file.warm);

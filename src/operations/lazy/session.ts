@@ -1,5 +1,4 @@
 import { FixedramError } from "../../errors.ts";
-import { dataBytes } from "../../pages/count.ts";
 import { ExtentKind, ExtentList } from "../../pages/extents.ts";
 import { type PostcopyBlock, postcopyBlocks } from "../../postcopy/blocks.ts";
 import { usualPace } from "../../postcopy/pace.ts";
@@ -30,7 +29,7 @@ const noPush: Push = () => () => {};
 /** Serves one guest until it has all of its memory. Never throws: what went wrong is said. @returns whether it has */
 export async function serveGuest(file: ServedFile, job: ServeJob, say: Say, push: Push = noPush): Promise<boolean> {
   try {
-    return (await new Session(file, job, say, await dataBytes(file.map)).run(push)) === 0;
+    return (await new Session(file, job, say, await file.bytes).run(push)) === 0;
   } catch (error) {
     say({ say: "failed", guest: job.guest, error: errorJson(error) });
     return false;
