@@ -17,7 +17,7 @@ import { expectWell, long, noticesOf, refused, resumeCommand, runState, save, se
 
 async function saved(options: GuestOptions) {
   const guest = await startGuest(options);
-  const before = await guest.ready(30_000);
+  const before = await guest.ready(120_000);
   const file = join(testFolder(), "guest.fram");
   await save(guest, file, "--then", "quit");
   await guest.exited;
