@@ -42,7 +42,7 @@ test("every message, notice, problem and hint is written as docs/design.md says"
     "the snapshot's record nests too deep",
     "the RAM section does not begin with its block list",
     "the path leads to \0, not to a regular file",
-    "there are more than \0 hits; --limit N shows N",
+    "there are more hits than \0; --limit N shows N",
     "the guest ran when libvirt saved it, so it runs on",
     "Remove it, or choose another name.",
   ])

@@ -1,6 +1,7 @@
 import { constants, type Stats } from "node:fs";
 import { FixedramError, systemError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
+import { readUpTo } from "./read-up-to.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 
 /** Most targets the system takes in one readv. */
@@ -61,17 +62,7 @@ export class FileStore implements Store {
 
   /** Reads up to target.length bytes at `position` without leaving the thread; fewer only at the end of the file. */
   readonly readSync = (target: Uint8Array, position: number): number => {
-    let done = 0;
-    try {
-      while (done < target.length) {
-        const count = this.#calls.readSync(this.fd, target, done, target.length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
-    } catch (error) {
-      throw systemError(error, this.name, `reading at byte ${position + done}`);
-    }
-    return done;
+    return readUpTo(this.#calls, this.fd, this.name, target, position);
   };
 
   /** The file is as it was when it was opened: as long, and not written to. One system call, about 10 us. */

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { FixedramError, systemError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
 import { kindOfFile, notRegular } from "./file-store.ts";
+import { readUpTo } from "./read-up-to.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 
 /**
@@ -54,17 +55,7 @@ export class InPlaceFile implements Store {
   }
 
   readonly readSync = (target: Uint8Array, position: number): number => {
-    let done = 0;
-    try {
-      while (done < target.length) {
-        const count = this.#calls.readSync(this.#fd, target, done, target.length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
-    } catch (error) {
-      throw systemError(error, this.name, `reading at byte ${position + done}`);
-    }
-    return done;
+    return readUpTo(this.#calls, this.#fd, this.name, target, position);
   };
 
   readBack(target: Uint8Array, position: number): number {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemError } from "../errors.ts";
 import type { Store } from "../pages/store.ts";
+import { readUpTo } from "./read-up-to.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 
 /**
@@ -62,17 +63,7 @@ export class ScratchFile implements Store {
   }
 
   readonly readSync = (target: Uint8Array, position: number): number => {
-    let done = 0;
-    try {
-      while (done < target.length) {
-        const count = this.#calls.readSync(this.fd, target, done, target.length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
-    } catch (error) {
-      throw systemError(error, this.name, "reading the temporary file");
-    }
-    return done;
+    return readUpTo(this.#calls, this.fd, this.name, target, position);
   };
 
   async read(target: Uint8Array, position: number, signal?: AbortSignal): Promise<number> {

@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { FixedramError, systemError } from "../errors.ts";
+import { readUpTo } from "./read-up-to.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 import { type WriteTarget, writeFully, writevFully } from "./write-fully.ts";
 
@@ -66,17 +67,7 @@ export class SharedTarget {
 
   readBack(target: Uint8Array, position: number): number {
     const { fd, path } = this.#target;
-    let done = 0;
-    try {
-      while (done < target.length) {
-        const count = this.#calls.readSync(fd, target, done, target.length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
-    } catch (error) {
-      throw systemError(error, path, `reading back at byte ${position + done}`);
-    }
-    return done;
+    return readUpTo(this.#calls, fd, path, target, position, "reading back");
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FixedramError, systemError } from "../errors.ts";
+import { readUpTo } from "./read-up-to.ts";
 import type { TargetIdentity } from "./shared-target.ts";
 import { type FileSystemCalls, nodeCalls } from "./system-calls.ts";
 import { inspectTarget, partialPath, type TargetPlace } from "./target-path.ts";
@@ -91,17 +92,7 @@ export class TargetFile {
 
   /** Reads back up to target.length bytes at `position`; fewer only at the end of what was written. */
   readBack(target: Uint8Array, position: number): number {
-    let done = 0;
-    try {
-      while (done < target.length) {
-        const count = this.#calls.readSync(this.fd, target, done, target.length - done, position + done);
-        if (count === 0) break;
-        done += count;
-      }
-    } catch (error) {
-      throw this.#failed(error, `reading back at byte ${position + done}`);
-    }
-    return done;
+    return readUpTo(this.#calls, this.fd, this.partial, target, position, "reading back");
   }
 
   /** Sets the file's size, bytes; a larger one leaves a hole. */

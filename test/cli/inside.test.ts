@@ -218,7 +218,7 @@ describe("search", () => {
     const { code, stderr } = await cli(["search", "f", "x", "--limit", "1"], {
       search: async () => ({ ...searched, stopped: "limit" }),
     });
-    expect([code, stderr]).toEqual([0, "note: there are more than 1 hits; --limit N shows N\n"]);
+    expect([code, stderr]).toEqual([0, "note: there are more hits than 1; --limit N shows N\n"]);
   });
 
   test("ended by Ctrl-C it leaves what was found", async () => {

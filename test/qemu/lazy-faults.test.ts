@@ -5,11 +5,9 @@ import { describe, expect, test } from "vitest";
 import type { SnapshotInfo } from "../../src/operations/inspect.ts";
 import {
   fixedram,
-  type Guest,
   type Qemu,
   qemu,
   qemus,
-  type Status,
   sha256,
   startFixedram,
   startGuest,
@@ -18,23 +16,11 @@ import {
 } from "./harness/index.ts";
 import { beginLazily, childrenOf, commandOf, slowly, type UnderWay } from "./support/lazy.ts";
 import { isRunning } from "./support/processes.ts";
-import { expectWell, long, refusalOf, refused, save, settingsOf } from "./support/steps.ts";
-
-interface Saved {
-  readonly guest: Guest;
-  readonly file: string;
-  readonly before: Status;
-}
+import { saved as bootSaved, type Saved } from "./support/saved.ts";
+import { expectWell, long, refusalOf, refused, settingsOf } from "./support/steps.ts";
 
 /** A guest with enough memory that a slow load takes seconds. */
-async function saved(one: Qemu): Promise<Saved> {
-  const guest = await startGuest({ qemu: one, kind: "boot", memory: 128, still: 64, dirtyRate: 8 });
-  const before = await guest.ready(20_000);
-  const file = join(testFolder(), "guest.fram");
-  await save(guest, file, "--then", "quit");
-  await guest.exited;
-  return { guest, file, before };
-}
+const saved = (one: Qemu) => bootSaved(one, { memory: 128, still: 64, dirtyRate: 8 });
 
 async function infoOf(file: string): Promise<SnapshotInfo> {
   return JSON.parse((await fixedram(["info", file, "--json"])).stdout) as SnapshotInfo;

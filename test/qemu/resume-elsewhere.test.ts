@@ -6,40 +6,22 @@ import { describe, expect, test } from "vitest";
 import {
   atTestEnd,
   fixedram,
-  type Guest,
-  type GuestOptions,
   type Qemu,
   qemu,
   qemus,
   ROOT,
   requireAll,
   Serial,
-  type Status,
   startGuest,
   testFolder,
   verdictOf,
 } from "./harness/index.ts";
 import { processesWith } from "./support/processes.ts";
-import { expectWell, noticesOf, refused, resume, save, saveRefused } from "./support/steps.ts";
+import { saved } from "./support/saved.ts";
+import { expectWell, noticesOf, refused, resume, saveRefused } from "./support/steps.ts";
 
 /** A user without privileges may not write-protect memory, which a background save takes. */
 const mayNotProtect = readFileSync("/proc/sys/vm/unprivileged_userfaultfd", "utf8").trim() === "0";
-
-interface Saved {
-  readonly guest: Guest;
-  readonly file: string;
-  readonly before: Status;
-}
-
-/** A boot guest, saved and ended. */
-async function saved(one: Qemu, more: Partial<GuestOptions> = {}): Promise<Saved> {
-  const guest = await startGuest({ qemu: one, kind: "boot", ...more });
-  const before = await guest.ready(10_000);
-  const file = join(testFolder(), "guest.fram");
-  await save(guest, file, "--then", "quit");
-  await guest.exited;
-  return { guest, file, before };
-}
 
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.warn("the tests of a QEMU of another user need root");

@@ -7,14 +7,11 @@ import { describe, expect, test } from "vitest";
 import type { SnapshotInfo } from "../../src/operations/inspect.ts";
 import {
   fixedram,
-  type Guest,
   type GuestOptions,
   hasQemu,
-  type Qemu,
   qemu,
   qemus,
   Serial,
-  type Status,
   sha256,
   startFixedram,
   startGuest,
@@ -22,6 +19,7 @@ import {
   verdictOf,
 } from "./harness/index.ts";
 import { isRunning, processesWith } from "./support/processes.ts";
+import { saved } from "./support/saved.ts";
 import {
   expectWell,
   follow,
@@ -34,22 +32,6 @@ import {
   settingsOf,
 } from "./support/steps.ts";
 import { onTerminal } from "./support/terminal.ts";
-
-interface Saved {
-  readonly guest: Guest;
-  readonly file: string;
-  readonly before: Status;
-}
-
-/** A boot guest, saved and ended. */
-async function saved(one: Qemu, more: Partial<GuestOptions> = {}): Promise<Saved> {
-  const guest = await startGuest({ qemu: one, kind: "boot", ...more });
-  const before = await guest.ready(10_000);
-  const file = join(testFolder(), "guest.fram");
-  await save(guest, file, "--then", "quit");
-  await guest.exited;
-  return { guest, file, before };
-}
 
 async function infoOf(file: string): Promise<SnapshotInfo> {
   const run = await fixedram(["info", file, "--json"]);

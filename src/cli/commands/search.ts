@@ -92,7 +92,7 @@ export async function finding(
     invocation.notice({
       level: "note",
       code: "limit",
-      message: `there are more than ${hits} hits; --limit N shows N`,
+      message: `there are more hits than ${hits}; --limit N shows N`,
     });
   }
   if (stopped === "signal" && !json) {
