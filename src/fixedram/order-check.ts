@@ -15,11 +15,11 @@ const wordBytes = 8;
  * page present is zero (QEMU looks for zero pages, and sets no bit for them), or nothing was ever written where a page is absent
  * (QEMU was told not to look, and sets every bit). So the order given is wrong where there is such a bit; or where a page
  * present in this order alone is zero, and one present in the other order alone is not. True is said only if moreover
- * the other order has no such bit, and no page that is present in it is zero.
+ * the other order has no such bit, and one of the two things is true of it.
  *
  * Of a file in its own order the first page or two that are looked at tell.
  *
- * @param most pages that are looked at for each of the two questions
+ * @param most pages that are looked at for each of the three questions
  * @throws `system.*`, the signal's reason
  */
 export async function fitsOtherOrder(
@@ -30,6 +30,7 @@ export async function fitsOtherOrder(
   const blocks = checkable(file);
   if (blocks.some(({ layout, last }) => hasPast(last.slice().reverse(), layout.block.pages))) return false;
   if (blocks.some(({ layout, last }) => hasPast(last, layout.block.pages))) return true;
+  if (await onlyThere(blocks, new Looks(file.store, most, signal))) return true;
   if (!(await contradicted(blocks, new Looks(file.store, most, signal)))) return false;
   return !(await zeroInBoth(blocks, new Looks(file.store, most, signal)));
 }
@@ -53,6 +54,26 @@ function hasPast(word: Uint8Array, pages: number): boolean {
   const kept = pages % 64;
   if (kept === 0) return false;
   return word.some((byte, i) => byte >= 2 ** Math.max(0, Math.min(8, kept - i * 8)));
+}
+
+/** Whether nothing stands at any page that is present in this order alone, and something at one that is present in the other alone. */
+async function onlyThere(blocks: readonly CheckedBlock[], looks: Looks): Promise<boolean> {
+  let dataThere = false;
+  for (const { layout, bitmap, last } of blocks) {
+    const { pages } = layout.block;
+    for (const { first, here, there } of mixedWords(bitmap, last)) {
+      if (looks.done) return dataThere;
+      for (const page of alone(first, here, there, pages)) {
+        if (!(await looks.isZero(layout, page))) return false;
+      }
+      if (dataThere) continue;
+      for (const page of alone(first, there, here, pages)) {
+        dataThere = !(await looks.isZero(layout, page));
+        if (dataThere) break;
+      }
+    }
+  }
+  return dataThere;
 }
 
 /**
