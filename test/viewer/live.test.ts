@@ -1,6 +1,7 @@
 /** What goes on, watched in a real browser: a real guest that resumes lazily, and one that is saved while it works. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
 import type { SaveResult } from "../../src/operations/save.ts";
 import { QmpClient } from "../../src/qmp/client.ts";
 import { swatches } from "../../src/viewer/shared/palette.ts";
@@ -79,7 +80,7 @@ test("a lazy resume is seen to its end, and scrubbed back", { timeout: 240_000 }
     ...both,
     ...argv.slice(place + 1),
   ];
-  const slowly = ["--push-rate", "15M", "--around", "4", "--prefetch", "none"];
+  const slowly = ["--push-rate", "2M", "--around", "4", "--prefetch", "none"];
   const run = await startViewing([
     "resume",
     file,
@@ -93,7 +94,10 @@ test("a lazy resume is seen to its end, and scrubbed back", { timeout: 240_000 }
   ]);
   await openMap(page(), run.url);
   expect(await text('.modes [aria-selected="true"]')).toBe("Live");
-  await run.until("stderr", /"code":"running"/);
+  const pid = Number(await run.until("stderr", /"code":"running","message":"[^"]*QEMU's pid (\d+)/));
+  onTestFinished(() => {
+    if (existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+  });
   for (const name of ["waiting", "pushed"] as const) await expectColor(page(), swatches[name].dark);
   const faulted = page().locator(".legend button", { hasText: "faulted" }).locator(".figure");
   await expect.poll(async () => Number((await faulted.innerText()).replaceAll(",", ""))).toBeGreaterThan(0);
