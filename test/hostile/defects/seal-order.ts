@@ -206,10 +206,22 @@ export function unsealedOrders(): Spec[] {
     },
     spec(
       "order-zero-in-both",
-      "as order-zeros, with a page that is there and zero in both orders: neither fits",
+      "as order-zeros, with a page that is there and zero in both orders: nothing stands where none is in the other",
       { blocks: at([0, 1], [24, 0], [32, 0]), bigEndian: true },
-      { pages: mappedDigest(at([56, 0], [24, 0], [32, 0])) },
+      refused,
     ),
+    {
+      ...spec(
+        "order-neither",
+        "as order-zero-in-both, with stale bytes where no page is in the other order: neither fits",
+        {},
+        { pages: mappedDigest(at([56, 56], [49, 0], [24, 0], [32, 0])) },
+      ),
+      bytes: mapped({ blocks: at([0, 1], [9, 2], [24, 0], [32, 0]), bigEndian: true }).with(
+        "block0.page56",
+        new Uint8Array(PAGE).fill(56),
+      ).bytes,
+    },
     spec(
       "order-past-both",
       "as order-zeros, with bits behind the block's end in both orders",
