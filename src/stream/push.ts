@@ -41,9 +41,9 @@ export class PushCore {
     this.#flush = flush;
   }
 
-  /** Absolute offset of the next byte wanted. */
+  /** Absolute offset of the next byte wanted; once complete, of the stream's end, whatever a step had to look at behind it. */
   get position(): number {
-    return this.at + this.#carried;
+    return this.complete ? this.at : this.at + this.#carried;
   }
 
   next(step: Step, need: number): void {

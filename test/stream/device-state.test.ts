@@ -95,6 +95,18 @@ test("early sections are cut before the vmdesc is known, and checked against it"
   ]);
 });
 
+test("a stream ends where its EOF does, however far a step had to look behind it", () => {
+  // Behind the footer in the payload stands what may be a section's header: 200 more bytes tell that it is none.
+  const early = build(piece.footer(8), (b) => b.u8(4).u32(9).u8(200), bytesOf(0x61, 0x62));
+  const stream = build(preamble, piece.ramStart(), piece.device(8, "e", early), piece.command(11), piece.eof);
+  const bytes = build(stream, new Uint8Array(300).fill(0x41));
+  for (const size of [bytes.length, 1, 7, 250]) {
+    const reader = new StreamReader(new Recorder());
+    for (let at = 0; at < bytes.length && !reader.complete; at += size) reader.push(bytes.subarray(at, at + size));
+    expect([size, reader.complete, reader.position]).toEqual([size, true, stream.length]);
+  }
+});
+
 test("an early section in a background snapshot, before a PART and before another START", () => {
   const tail = build(piece.device(5, "a", bytesOf(1)), piece.eof, piece.vmdesc(describe_(["e", 2], ["a", 1])));
   const early = piece.device(8, "e", bytesOf(1, 2));

@@ -99,18 +99,16 @@ export async function pump(
   const reader = new StreamReader(events, { base, ...(pageSize === undefined ? {} : { pageSize }) });
   options.onPlace?.(() => reader.itemOffset);
   let bytes = 0;
-  let trailing = 0;
   for await (const chunk of chunks) {
     signal?.throwIfAborted();
     bytes += chunk.length;
-    const used = reader.complete ? 0 : reader.push(chunk);
-    trailing += chunk.length - used;
+    if (!reader.complete) reader.push(chunk);
     if (drained !== undefined) await drained();
     onBytes?.(bytes);
   }
   if (!reader.complete) reader.end();
   if (drained !== undefined) await drained();
-  return { end: reader.position, trailing };
+  return { end: reader.position, trailing: base + bytes - reader.position };
 }
 
 /** Memory to read a file's pieces into, each used again only when it may be. */
