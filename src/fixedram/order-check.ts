@@ -30,8 +30,9 @@ export async function fitsOtherOrder(
   const blocks = checkable(file);
   if (blocks.some(({ layout, last }) => hasPast(last.slice().reverse(), layout.block.pages))) return false;
   if (blocks.some(({ layout, last }) => hasPast(last, layout.block.pages))) return true;
-  if (await onlyThere(blocks, new Looks(file.store, most, signal))) return true;
-  if (!(await contradicted(blocks, new Looks(file.store, most, signal)))) return false;
+  // Something stands at a page that is absent in this order, and nothing at one that is absent in the other.
+  if (await onlyIn("there", false, blocks, new Looks(file.store, most, signal))) return true;
+  if (!(await onlyIn("here", true, blocks, new Looks(file.store, most, signal)))) return false;
   return !(await zeroInBoth(blocks, new Looks(file.store, most, signal)));
 }
 
@@ -56,47 +57,35 @@ function hasPast(word: Uint8Array, pages: number): boolean {
   return word.some((byte, i) => byte >= 2 ** Math.max(0, Math.min(8, kept - i * 8)));
 }
 
-/** Whether nothing stands at any page that is present in this order alone, and something at one that is present in the other alone. */
-async function onlyThere(blocks: readonly CheckedBlock[], looks: Looks): Promise<boolean> {
-  let dataThere = false;
-  for (const { layout, bitmap, last } of blocks) {
-    const { pages } = layout.block;
-    for (const { first, here, there } of mixedWords(bitmap, last)) {
-      if (looks.done) return dataThere;
-      for (const page of alone(first, here, there, pages)) {
-        if (!(await looks.isZero(layout, page))) return false;
-      }
-      if (dataThere) continue;
-      for (const page of alone(first, there, here, pages)) {
-        dataThere = !(await looks.isZero(layout, page));
-        if (dataThere) break;
-      }
-    }
-  }
-  return dataThere;
-}
-
 /**
- * Whether a page that is present in this order alone is zero, and none is that is present in the other alone. A word has as many of the one
- * kind as of the other: no bit of it stands behind the block's end.
+ * Whether a page that is present in one order alone is zero, or is not, and none that is present in the other alone is so. A word has
+ * as many of the one kind as of the other: no bit of it stands behind the block's end.
+ *
+ * @param order of the one: that given, or the other
  */
-async function contradicted(blocks: readonly CheckedBlock[], looks: Looks): Promise<boolean> {
-  let zeroHere = false;
+async function onlyIn(
+  order: "here" | "there",
+  zero: boolean,
+  blocks: readonly CheckedBlock[],
+  looks: Looks,
+): Promise<boolean> {
+  const other = order === "here" ? "there" : "here";
+  let found = false;
   for (const { layout, bitmap, last } of blocks) {
     const { pages } = layout.block;
-    for (const { first, here, there } of mixedWords(bitmap, last)) {
-      if (looks.done) return zeroHere;
-      for (const page of alone(first, there, here, pages)) {
-        if (await looks.isZero(layout, page)) return false;
+    for (const word of mixedWords(bitmap, last)) {
+      if (looks.done) return found;
+      for (const page of alone(word.first, word[other], word[order], pages)) {
+        if ((await looks.isZero(layout, page)) === zero) return false;
       }
-      if (zeroHere) continue;
-      for (const page of alone(first, here, there, pages)) {
-        zeroHere = await looks.isZero(layout, page);
-        if (zeroHere) break;
+      if (found) continue;
+      for (const page of alone(word.first, word[order], word[other], pages)) {
+        found = (await looks.isZero(layout, page)) === zero;
+        if (found) break;
       }
     }
   }
-  return zeroHere;
+  return found;
 }
 
 /** Whether a page that is present in both orders is zero. */
